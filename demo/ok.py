@@ -1,0 +1,3 @@
+"""The classic: the least a script can do."""
+
+print("OK")

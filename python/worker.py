@@ -1,0 +1,105 @@
+# Runs in a worker between fork and hand-off. Compiled into a private namespace;
+# never in sys.modules, and no frame of it is live when the script runs.
+#
+# Owns what CPython does with the caller's descriptors and environment while it
+# starts: Python/pylifecycle.c (create_stdio, init_sys_streams) and
+# Modules/posixmodule.c (convertenviron).
+
+import sys
+import _io
+import _signal
+import posix
+
+
+def describe_streams():
+    """What start-up decided for the standard streams, read once in the zygote."""
+    # create_stdio: buffered unless -u; -u shows as write_through.
+    return [
+        (fd, name, stream.encoding, stream.errors, getattr(stream, "write_through", False))
+        for fd, name, stream in (
+            (0, "stdin", sys.stdin),
+            (1, "stdout", sys.stdout),
+            (2, "stderr", sys.stderr),
+        )
+    ]
+
+
+def open_stream(fd, name, encoding, errors, unbuffered):
+    """create_stdio for a descriptor; None when it is closed."""
+    try:
+        posix.fstat(fd)
+    except OSError:
+        return None
+    writing = fd != 0
+    buffer = _io.open(fd, "wb" if writing else "rb", 0 if unbuffered and writing else -1, None, None, None, False)
+    raw = buffer if unbuffered and writing else buffer.raw
+    raw.name = f"<{name}>"
+    line_buffering = not unbuffered and (raw.isatty() or fd == 2)
+    stream = _io.TextIOWrapper(buffer, encoding, errors, "\n", line_buffering, unbuffered)
+    stream.mode = "w" if writing else "r"
+    return stream
+
+
+def set_streams(streams):
+    for description in streams:
+        name = description[1]
+        stream = open_stream(*description)
+        setattr(sys, name, stream)
+        setattr(sys, f"__{name}__", stream)
+
+
+def set_environment(entries):
+    """convertenviron: the first of two equal names wins, an entry without '=' is left out."""
+    environ = posix.environ
+    environ.clear()
+    for entry in entries:
+        name, equals, value = entry.partition(b"=")
+        if equals:
+            environ.setdefault(name, value)
+
+
+def ignore(signals):
+    """Signals that the caller ignored: as if they had been so when the signal module was made."""
+    for number in signals:
+        try:
+            _signal.signal(number, _signal.SIG_IGN)
+        except (OSError, ValueError):
+            pass
+
+
+def settle():
+    """State that some modules make once a process, when start-up code has imported them."""
+    threading = sys.modules.get("threading")
+    if threading is not None:
+        # Lib/threading.py: the main thread keeps its kernel id and the standard error of its birth.
+        main = threading.main_thread()
+        if hasattr(main, "_set_native_id"):
+            main._set_native_id()
+        if hasattr(main, "_stderr"):
+            main._stderr = sys.stderr
+    random = sys.modules.get("random")
+    if random is not None:
+        random.seed()
+    logging = sys.modules.get("logging")
+    if logging is not None and hasattr(logging, "_startTime"):
+        import time
+
+        logging._startTime = time.time_ns() if isinstance(logging._startTime, int) else time.time()
+
+
+streams = describe_streams()
+
+
+def become(entries, ignored, argv, orig_argv):
+    set_environment(entries)
+    ignore(ignored)
+    set_streams(streams)
+    sys.argv = argv
+    if hasattr(sys, "orig_argv"):
+        sys.orig_argv = orig_argv
+    settle()
+
+
+def rehearse():
+    """What every run does, for finding out which memory it changes."""
+    become([b"%s=%s" % entry for entry in posix.environ.items()], (), sys.argv, sys.argv)

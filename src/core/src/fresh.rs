@@ -1,0 +1,123 @@
+//! Freshness: what must still be true for a zygote's start-up to be what a cold start would be now.
+//!
+//! Owns the table that a zygote writes beside its socket and the launcher
+//! checks with `stat`: paths with the facts they had, paths that must still be
+//! absent, and variables that start-up code read. Checking is the caller's.
+
+use crate::codec::{Put, Take};
+use alloc::vec::Vec;
+
+const MAGIC: &[u8; 8] = b"pyzyfrs1";
+
+/// The facts of a path that matter: `None` while it is absent.
+pub type Facts = Option<[u64; 6]>;
+
+/// A table, as it lies in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Table<'a> {
+    /// Drawn by the zygote; ties this table to the zygote that wrote it.
+    pub nonce: u64,
+    /// Paths and their facts: device, inode, mode, size, mtime, ctime.
+    pub paths: Vec<(&'a [u8], Facts)>,
+    /// Variables beyond the start-up environment that start-up code read, with their values.
+    pub variables: Vec<(&'a [u8], Option<&'a [u8]>)>,
+}
+
+impl<'a> Table<'a> {
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::new();
+        out.extend_from_slice(MAGIC);
+        out.put_u64(self.nonce);
+        out.put_u32(self.paths.len() as u32);
+        for (path, facts) in &self.paths {
+            out.put_bytes(path);
+            out.put_u8(facts.is_some().into());
+            for fact in facts.iter().flatten() {
+                out.put_u64(*fact);
+            }
+        }
+        out.put_u32(self.variables.len() as u32);
+        for (name, value) in &self.variables {
+            out.put_bytes(name);
+            out.put_u8(value.is_some().into());
+            if let Some(value) = value {
+                out.put_bytes(value);
+            }
+        }
+        out
+    }
+
+    /// From bytes; `None` unless all of them are a table.
+    pub fn decode(bytes: &'a [u8]) -> Option<Table<'a>> {
+        let mut take = Take(bytes);
+        if take.raw(8)? != MAGIC {
+            return None;
+        }
+        let nonce = take.u64()?;
+        let count = take.u32()? as usize;
+        let mut paths = Vec::with_capacity(count.min(take.0.len() / 5));
+        for _ in 0..count {
+            let path = take.bytes()?;
+            let facts = match take.u8()? {
+                0 => None,
+                1 => {
+                    let mut facts = [0; 6];
+                    for fact in &mut facts {
+                        *fact = take.u64()?;
+                    }
+                    Some(facts)
+                }
+                _ => return None,
+            };
+            paths.push((path, facts));
+        }
+        let count = take.u32()? as usize;
+        let mut variables = Vec::with_capacity(count.min(take.0.len() / 5));
+        for _ in 0..count {
+            let name = take.bytes()?;
+            let value = match take.u8()? {
+                0 => None,
+                1 => Some(take.bytes()?),
+                _ => return None,
+            };
+            variables.push((name, value));
+        }
+        take.end()?;
+        Some(Table { nonce, paths, variables })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use alloc::vec;
+    use proptest::prelude::*;
+
+    fn sample() -> Table<'static> {
+        Table {
+            nonce: 9,
+            paths: vec![(b"/a", None), (b"/b\xff", Some([1, 2, 3, 4, 5, 6]))],
+            variables: vec![(b"X", None), (b"Y", Some(b"")), (b"Z", Some(b"z"))],
+        }
+    }
+
+    #[test]
+    fn tables_survive_a_round_trip_and_no_cut() {
+        let bytes = sample().encode();
+        assert_eq!(Table::decode(&bytes), Some(sample()));
+        for length in 0..bytes.len() {
+            assert_eq!(Table::decode(&bytes[..length]), None);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let mut with_magic = MAGIC.to_vec();
+            with_magic.extend_from_slice(&bytes);
+            let _ = Table::decode(&bytes);
+            let _ = Table::decode(&with_magic);
+        }
+    }
+}

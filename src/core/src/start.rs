@@ -1,0 +1,155 @@
+//! What `pyzy zygote` tells the interpreter that it turns into a zygote or a probe.
+//!
+//! Owns the record that lies in an inherited descriptor while the interpreter
+//! starts. Both ends are of one build, so there is no version to negotiate, but
+//! a wrong record is still refused.
+
+use crate::codec::{Put, Take};
+use crate::key::Key;
+use alloc::vec::Vec;
+
+/// The variable that tells the library in `LD_PRELOAD` to take over: the number of the record's descriptor.
+pub const HOST: &str = "PYZY_HOST";
+
+/// The script that a probe or zygote is started with: nothing lies below a device.
+pub const NO_SCRIPT: &str = "/dev/null/pyzy-zygote";
+/// What `sys.path[0]` would be for it.
+pub const NO_DIRECTORY: &str = "/dev/null";
+
+const MAGIC: &[u8; 8] = b"pyzybgn1";
+
+/// What the interpreter shall become.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Measure what start-up does, report, leave.
+    Probe,
+    /// Serve.
+    Zygote,
+}
+
+/// The record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Start<'a> {
+    /// What to become.
+    pub role: Role,
+    /// The identity's key.
+    pub key: Key,
+    /// Ties socket and freshness table together.
+    pub nonce: u64,
+    /// Where to listen.
+    pub socket: &'a [u8],
+    /// The runtime directory.
+    pub runtime: &'a [u8],
+    /// The interpreter's file, for the status page.
+    pub interpreter: &'a [u8],
+    /// The identity in words, for the status page.
+    pub words: &'a [u8],
+    /// Interpreter version, for the status page.
+    pub version: &'a [u8],
+    /// Seconds without a caller.
+    pub idle: u64,
+    /// An open descriptor for log lines, or -1.
+    pub log: i32,
+    /// The start lock, held until the socket is there; or the probe's report.
+    pub descriptor: i32,
+    /// The zygote shares its session with its callers (a terminal is involved).
+    pub in_session: bool,
+    /// What start-up code does to the environment: names with values, or without one to remove it.
+    pub changes: Vec<(&'a [u8], Option<&'a [u8]>)>,
+    /// The freshness table, encoded.
+    pub table: &'a [u8],
+}
+
+impl<'a> Start<'a> {
+    /// As bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = MAGIC.to_vec();
+        out.put_u8(match self.role {
+            Role::Probe => 0,
+            Role::Zygote => 1,
+        });
+        out.extend_from_slice(&self.key.0);
+        out.put_u64(self.nonce);
+        for text in [self.socket, self.runtime, self.interpreter, self.words, self.version] {
+            out.put_bytes(text);
+        }
+        out.put_u64(self.idle);
+        out.put_u32(self.log as u32);
+        out.put_u32(self.descriptor as u32);
+        out.put_u8(self.in_session.into());
+        out.put_u32(self.changes.len() as u32);
+        for (name, value) in &self.changes {
+            out.put_bytes(name);
+            out.put_u8(value.is_some().into());
+            out.put_bytes(value.unwrap_or_default());
+        }
+        out.put_bytes(self.table);
+        out
+    }
+
+    /// From bytes.
+    pub fn decode(bytes: &'a [u8]) -> Option<Start<'a>> {
+        let mut take = Take(bytes);
+        if take.raw(8)? != MAGIC {
+            return None;
+        }
+        let start = Start {
+            role: match take.u8()? {
+                0 => Role::Probe,
+                1 => Role::Zygote,
+                _ => return None,
+            },
+            key: Key(take.raw(16)?.try_into().ok()?),
+            nonce: take.u64()?,
+            socket: take.bytes()?,
+            runtime: take.bytes()?,
+            interpreter: take.bytes()?,
+            words: take.bytes()?,
+            version: take.bytes()?,
+            idle: take.u64()?,
+            log: take.u32()? as i32,
+            descriptor: take.u32()? as i32,
+            in_session: take.u8()? != 0,
+            changes: {
+                let count = take.u32()?;
+                (0..count).map(|_| change(&mut take)).collect::<Option<_>>()?
+            },
+            table: take.bytes()?,
+        };
+        take.end()?;
+        Some(start)
+    }
+}
+
+fn change<'a>(take: &mut Take<'a>) -> Option<(&'a [u8], Option<&'a [u8]>)> {
+    let (name, set, value) = (take.bytes()?, take.u8()? != 0, take.bytes()?);
+    Some((name, set.then_some(value)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_survive_a_round_trip_and_no_cut() {
+        let start = Start {
+            role: Role::Zygote,
+            key: Key([3; 16]),
+            nonce: 5,
+            socket: b"/run/s",
+            runtime: b"/run",
+            interpreter: b"/usr/bin/python3",
+            words: b"",
+            version: b"3.12.1",
+            idle: 600,
+            log: -1,
+            descriptor: 4,
+            in_session: true,
+            changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
+            table: b"t",
+        };
+        let bytes = start.encode();
+        assert_eq!(Start::decode(&bytes), Some(start));
+        assert!((0..bytes.len()).all(|n| Start::decode(&bytes[..n]).is_none()));
+    }
+}

@@ -1,0 +1,83 @@
+//! Every environment variable that pyzy reads, and the start-up environment.
+//!
+//! Owns the names; `docs/environment.md` has the same list for people, and a
+//! test compares the two. Values are bytes, as the kernel hands them over.
+
+/// A variable of pyzy's own, with one line for people.
+pub struct Variable {
+    /// The name in the environment.
+    pub name: &'static str,
+    /// What it does.
+    pub text: &'static str,
+}
+
+/// `PYZY_DISABLE`: any value but empty or `0` runs the real interpreter, before anything else is looked at.
+pub const DISABLE: &str = "PYZY_DISABLE";
+/// `PYZY_ENGINE`: `fork` (default) or `off`.
+pub const ENGINE: &str = "PYZY_ENGINE";
+/// `PYZY_LOG`: a file that gets one line a run.
+pub const LOG: &str = "PYZY_LOG";
+/// `PYZY_PYTHON`: the real interpreter.
+pub const PYTHON: &str = "PYZY_PYTHON";
+/// `PYZY_SOCKET`: the zygote's socket.
+pub const SOCKET: &str = "PYZY_SOCKET";
+/// `PYZY_MAX_IDLE_SECS`: seconds without a caller after which a zygote leaves.
+pub const MAX_IDLE_SECS: &str = "PYZY_MAX_IDLE_SECS";
+/// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
+pub const LOOP: &str = "PYZY_LOOP";
+
+/// All of them, in the order of the documentation.
+pub const ALL: &[Variable] = &[
+    Variable { name: DISABLE, text: "any value but empty or 0: run the real interpreter, look at nothing else" },
+    Variable { name: ENGINE, text: "fork (default) or off" },
+    Variable { name: LOG, text: "append one line a run to this file" },
+    Variable { name: PYTHON, text: "the real interpreter, a path or a name on PATH" },
+    Variable { name: SOCKET, text: "use the zygote on this socket, and start it there" },
+    Variable { name: MAX_IDLE_SECS, text: "seconds without a caller after which a zygote leaves (600)" },
+    Variable { name: LOOP, text: "internal: marks a call that went through another tool's shim" },
+];
+
+/// Seconds a zygote waits for a caller before it leaves.
+pub const DEFAULT_MAX_IDLE_SECS: u64 = 600;
+
+/// Prefixes of variables that an interpreter, the C library or the dynamic
+/// loader reads while starting (CPython `Python/preconfig.c`,
+/// `Python/initconfig.c`, `Modules/getpath.py`, `Lib/site.py`; `man 8 ld.so`,
+/// `man 3 mallopt`, `man 3 setlocale`).
+pub const STARTUP_PREFIXES: &[&str] = &["PYTHON", "_PYTHON", "LC_", "LD_", "MALLOC_"];
+
+/// Whole names that belong to the start-up environment.
+pub const STARTUP_NAMES: &[&str] = &[
+    "GCONV_PATH",
+    "GLIBC_TUNABLES",
+    "HOME",
+    "LANG",
+    "LANGUAGE",
+    "LOCPATH",
+    "NLSPATH",
+    "SETUPTOOLS_USE_DISTUTILS",
+    "TZ",
+    "TZDIR",
+];
+
+/// Does this `NAME=value` entry belong to the start-up environment?
+pub fn is_startup(entry: &[u8]) -> bool {
+    let name = name_of(entry);
+    STARTUP_PREFIXES.iter().any(|p| name.starts_with(p.as_bytes()))
+        || STARTUP_NAMES.iter().any(|n| n.as_bytes() == name)
+}
+
+/// The name in a `NAME=value` entry; an entry without `=` is all name.
+pub fn name_of(entry: &[u8]) -> &[u8] {
+    entry.iter().position(|&b| b == b'=').map_or(entry, |at| &entry[..at])
+}
+
+/// The value of a variable: the first entry with that name, as `getenv` does.
+pub fn get<'a>(environ: &[&'a [u8]], name: &str) -> Option<&'a [u8]> {
+    environ.iter().find_map(|e| e.strip_prefix(name.as_bytes())?.strip_prefix(b"="))
+}
+
+/// The value of a variable, unless it is empty.
+pub fn get_nonempty<'a>(environ: &[&'a [u8]], name: &str) -> Option<&'a [u8]> {
+    get(environ, name).filter(|v| !v.is_empty())
+}

@@ -1,0 +1,50 @@
+//! Ending, and stopping, as the worker did.
+
+use pyzy_core::wire::Outcome;
+use pyzy_sys::process::Limit;
+use pyzy_sys::{file, libc, process, signal};
+
+/// Stops this process by the signal that stopped the worker; returns when it is continued.
+pub fn stop(number: i32) {
+    let _ = signal::set_default(number);
+    let _ = signal::send(process::id(), number);
+    if let Ok(mask) = signal::unblock(signal::only(number)) {
+        let _ = signal::set_mask(mask);
+    }
+}
+
+/// Ends this process with the worker's code, or by the worker's signal.
+pub fn end(outcome: Outcome, runtime: &[u8]) -> ! {
+    let (number, core) = match outcome {
+        Outcome::Exited(code) => process::exit(code.into()),
+        Outcome::Killed { signal, core } => (signal, core),
+        Outcome::Lost => process::exit(125),
+    };
+    if core {
+        leave_small_core(runtime);
+    } else {
+        let _ = process::prctl(libc::PR_SET_DUMPABLE, 0);
+    }
+    let _ = signal::set_default(number);
+    let _ = signal::send(process::id(), number);
+    let _ = signal::unblock(signal::only(number));
+    // As the first process of a pid namespace: signals of one's own do nothing there.
+    process::exit(128 + number)
+}
+
+/// The worker left a core dump, so our status must say "core dumped" too, which takes a dump
+/// (`fs/coredump.c`). It must not fall upon the worker's: it goes, as small as the kernel makes one,
+/// to a directory that is swept later.
+fn leave_small_core(runtime: &[u8]) {
+    let mut path = runtime.to_vec();
+    path.extend_from_slice(b"/dump");
+    let _ = file::make_dir(&path, 0o700);
+    if process::change_dir(&path).is_err() {
+        let _ = process::prctl(libc::PR_SET_DUMPABLE, 0);
+        return;
+    }
+    if let Ok(limits) = process::limits() {
+        let hard = limits[libc::RLIMIT_CORE as usize].hard;
+        let _ = process::set_limit(libc::RLIMIT_CORE as usize, Limit { soft: hard.min(64 * 1024), hard });
+    }
+}

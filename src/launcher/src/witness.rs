@@ -1,0 +1,88 @@
+//! A witness: a second process in our group, by which a signal to the group can be told from one to us alone.
+//!
+//! `kill(2)` says who sent a signal, not to how many. Without a terminal the
+//! worker and its children are in a group of their own, and what is meant for
+//! the caller's group must reach all of them, what is meant for the launcher
+//! only the worker. With one they share our group and have had theirs. The
+//! witness tells us of every signal it gets, and the zygote when we alone have died.
+
+use alloc::vec::Vec;
+use pyzy_core::wire;
+use pyzy_sys::file::{self, Fd};
+use pyzy_sys::{libc, net, process, signal};
+
+/// How long we wait for the witness to tell of a signal that we got, nanoseconds.
+const HEARSAY: i64 = 5_000_000;
+
+/// The witness, if there could be one.
+#[derive(Default)]
+pub struct Witness(Option<Fd>);
+
+impl Witness {
+    /// Places one; `socket` is the connection to the zygote.
+    pub fn place(socket: &Fd) -> Witness {
+        let Ok((ours, theirs)) = net::pair() else { return Witness(None) };
+        match process::fork_alone() {
+            Ok(0) => stand(socket.number(), &theirs, &ours),
+            Ok(_) => {
+                let _ = net::send(socket.number(), wire::WITNESS, &[]);
+                Witness(Some(ours))
+            }
+            Err(_) => Witness(None),
+        }
+    }
+
+    /// The descriptor on which it tells; -1 without one.
+    pub fn number(&self) -> i32 {
+        self.0.as_ref().map_or(-1, Fd::number)
+    }
+
+    /// The next signal that it got, if it has told of one.
+    pub fn tells(&self) -> Option<i32> {
+        let mut told = [0; 4];
+        let received = net::receive(self.number(), &mut told).ok()?;
+        (received.length == 1).then_some(i32::from(told[0]))
+    }
+
+    /// Did it get this signal too? Waits a moment for its word.
+    pub fn saw(&self, number: i32) -> bool {
+        let end = process::clock(libc::CLOCK_MONOTONIC) + HEARSAY;
+        loop {
+            while let Some(told) = self.tells() {
+                if told == number {
+                    return true;
+                }
+            }
+            let left = end - process::clock(libc::CLOCK_MONOTONIC);
+            let mut list = [net::Wait::readable(self.number())];
+            if left <= 0 || net::wait(&mut list, Some(left)).is_err() || list[0].happened & libc::POLLHUP != 0 {
+                return false;
+            }
+        }
+    }
+}
+
+/// The witness's life: all signals are blocked, as they are in the launcher.
+fn stand(socket: i32, channel: &Fd, other: &Fd) -> ! {
+    // Everything but the connection and the channel; above all the launcher's end of the channel.
+    let keep = [socket, channel.number()];
+    let others: Vec<i32> = file::open_descriptors().unwrap_or_else(|_| [other.number()].to_vec());
+    others.into_iter().filter(|fd| !keep.contains(fd)).for_each(file::close);
+    let Ok(reader) = signal::reader(signal::EVERY) else { process::exit(0) };
+    loop {
+        let mut list = [net::Wait::readable(channel.number()), net::Wait::readable(reader.number())];
+        if net::wait(&mut list, None).is_err() {
+            process::exit(0);
+        }
+        while let Some(arrived) = signal::next(&reader) {
+            if arrived.code <= 0 {
+                let _ = net::send(channel.number(), &[arrived.signal as u8], &[]);
+            }
+        }
+        if list[0].happened != 0 {
+            // The launcher is gone: by its own doing, then nobody listens, or killed.
+            let _ = net::send(socket, wire::ALONE, &[]);
+            process::exit(0);
+        }
+    }
+}

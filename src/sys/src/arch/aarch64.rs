@@ -1,0 +1,52 @@
+//! aarch64: system calls (`man 2 syscall`) and the process entry point (AAPCS64).
+
+use core::arch::asm;
+
+/// One system call with up to six arguments.
+///
+/// # Safety
+/// The arguments must be what the kernel expects for `number`: pointers valid
+/// for what it reads and writes.
+#[inline]
+pub unsafe fn syscall(number: i64, args: [usize; 6]) -> isize {
+    let value: isize;
+    // SAFETY: the caller vouches for the arguments; the kernel clobbers x0 only.
+    unsafe {
+        asm!(
+            "svc 0",
+            in("x8") number,
+            inlateout("x0") args[0] as isize => value,
+            in("x1") args[1], in("x2") args[2], in("x3") args[3],
+            in("x4") args[4], in("x5") args[5],
+            options(nostack),
+        );
+    }
+    value
+}
+
+/// The stack as the kernel left it: argc, argv, envp, auxv (`fs/binfmt_elf.c`, create_elf_tables).
+#[cfg(feature = "bare")]
+#[derive(Clone, Copy)]
+pub struct Initial(pub *const usize);
+
+/// Defines `_start`, which calls `$main(Initial) -> !` on an aligned stack.
+#[cfg(feature = "bare")]
+#[macro_export]
+macro_rules! start {
+    ($main:path) => {
+        core::arch::global_asm!(
+            ".globl _start",
+            "_start:",
+            "mov x29, #0",
+            "mov x30, #0",
+            "mov x0, sp",
+            "bl {main}",
+            "brk #1",
+            main = sym __pyzy_start,
+        );
+
+        extern "C" fn __pyzy_start(stack: *const usize) -> ! {
+            $main($crate::Initial(stack))
+        }
+    };
+}

@@ -1,0 +1,173 @@
+//! CPython functions outside the limited API, exported by every CPython from 3.9 on, and small helpers.
+
+use libc::{FILE, c_char, c_int};
+use pyo3::ffi::{self, PyObject};
+
+/// `PyStatus` (`Include/cpython/initconfig.h`), returned by value; the layout is part of PEP 587.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct PyStatus {
+    kind: c_int,
+    func: *const c_char,
+    message: *const c_char,
+    exitcode: c_int,
+}
+
+impl PyStatus {
+    /// Neither an error nor a wish to exit.
+    pub fn is_ok(&self) -> bool {
+        self.kind == 0
+    }
+
+    /// What went wrong, in CPython's words.
+    pub fn text(&self) -> String {
+        if self.message.is_null() {
+            return format!("the interpreter wants to exit with status {}", self.exitcode);
+        }
+        // SAFETY: CPython gives a static string.
+        unsafe { std::ffi::CStr::from_ptr(self.message) }.to_string_lossy().into_owned()
+    }
+}
+
+/// `PyConfig`, opaque: about 450 bytes in 3.9–3.14; the buffer is much larger, so that no layout is assumed.
+#[repr(C, align(16))]
+pub struct PyConfig([u8; 16 * 1024]);
+
+impl PyConfig {
+    /// All zeroes, as `PyConfig_InitPythonConfig` wants it.
+    pub fn zeroed() -> Box<PyConfig> {
+        Box::new(PyConfig([0; 16 * 1024]))
+    }
+}
+
+/// `PyCompilerFlags` (`Include/cpython/compile.h`).
+#[repr(C)]
+pub struct PyCompilerFlags {
+    /// `cf_flags`
+    pub flags: c_int,
+    /// `cf_feature_version`
+    pub feature_version: c_int,
+}
+
+// The script runs in these, and may unwind: `pthread_exit`.
+unsafe extern "C-unwind" {
+    pub fn PyRun_FileExFlags(
+        file: *mut FILE,
+        name: *const c_char,
+        start: c_int,
+        globals: *mut PyObject,
+        locals: *mut PyObject,
+        close: c_int,
+        flags: *mut PyCompilerFlags,
+    ) -> *mut PyObject;
+    pub fn PyRun_AnyFileExFlags(
+        file: *mut FILE,
+        name: *const c_char,
+        close: c_int,
+        flags: *mut PyCompilerFlags,
+    ) -> c_int;
+    pub fn Py_FinalizeEx() -> c_int;
+    pub fn PyErr_Print();
+    pub fn PyObject_CallObject(callable: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject;
+}
+
+unsafe extern "C" {
+    pub fn PyConfig_InitPythonConfig(config: *mut PyConfig);
+    pub fn PyConfig_SetBytesArgv(config: *mut PyConfig, argc: isize, argv: *const *mut c_char) -> PyStatus;
+    pub fn PyConfig_Clear(config: *mut PyConfig);
+    pub fn Py_InitializeFromConfig(config: *const PyConfig) -> PyStatus;
+    pub fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
+}
+
+/// An owned reference; the GIL is held wherever this is used.
+pub struct Object(*mut PyObject);
+
+impl Object {
+    /// Takes charge of a new reference; `None` for null.
+    ///
+    /// # Safety
+    /// `pointer` is null or a reference that nobody else will release.
+    pub unsafe fn own(pointer: *mut PyObject) -> Option<Object> {
+        (!pointer.is_null()).then_some(Object(pointer))
+    }
+
+    /// Shares a borrowed reference; `None` for null.
+    ///
+    /// # Safety
+    /// `pointer` is null or a live object.
+    pub unsafe fn share(pointer: *mut PyObject) -> Option<Object> {
+        // SAFETY: the caller's promise.
+        unsafe { ffi::Py_XINCREF(pointer) };
+        // SAFETY: the reference just made is ours.
+        unsafe { Object::own(pointer) }
+    }
+
+    /// The object, borrowed.
+    pub fn raw(&self) -> *mut PyObject {
+        self.0
+    }
+
+    /// A `str` from bytes by the file system encoding, as CPython decodes its command line.
+    pub fn decoded(bytes: &[u8]) -> Option<Object> {
+        // SAFETY: the bytes are readable for their length.
+        unsafe { Object::own(ffi::PyUnicode_DecodeFSDefaultAndSize(bytes.as_ptr().cast(), bytes.len() as isize)) }
+    }
+
+    /// An attribute.
+    pub fn attribute(&self, name: &std::ffi::CStr) -> Option<Object> {
+        // SAFETY: a live object and a C string.
+        unsafe { Object::own(ffi::PyObject_GetAttrString(self.0, name.as_ptr())) }
+    }
+
+    /// A list of `str`.
+    pub fn list(items: &[&[u8]]) -> Option<Object> {
+        // SAFETY: a new list of that many places; each is filled (PyList_SetItem takes the reference) or all is dropped.
+        unsafe {
+            let list = Object::own(ffi::PyList_New(items.len() as isize))?;
+            for (at, item) in items.iter().enumerate() {
+                let text = Object::decoded(item)?;
+                if ffi::PyList_SetItem(list.0, at as isize, text.into_raw()) < 0 {
+                    return None;
+                }
+            }
+            Some(list)
+        }
+    }
+
+    /// Gives up the reference.
+    pub fn into_raw(self) -> *mut PyObject {
+        let raw = self.0;
+        std::mem::forget(self);
+        raw
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        // SAFETY: the reference is ours and the GIL is held.
+        unsafe { ffi::Py_DECREF(self.0) }
+    }
+}
+
+/// `sys.NAME`, borrowed; `None` if there is no such attribute.
+pub fn sys(name: &std::ffi::CStr) -> Option<Object> {
+    // SAFETY: a C string; the answer is borrowed.
+    unsafe { Object::share(ffi::PySys_GetObject(name.as_ptr())) }
+}
+
+/// Calls a function of the interpreter's state, if this CPython has it.
+///
+/// # Safety
+/// The function takes a `PyInterpreterState *`, and the GIL is held.
+pub unsafe fn with_interpreter(name: &std::ffi::CStr) {
+    // SAFETY: the caller vouches for the type.
+    unsafe {
+        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        if !found.is_null() {
+            let function: unsafe extern "C" fn(*mut ffi::PyInterpreterState) -> c_int = std::mem::transmute(found);
+            if function(ffi::PyInterpreterState_Get()) < 0 {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
+}

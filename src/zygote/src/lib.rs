@@ -1,0 +1,29 @@
+//! The library that turns a user's own `python3` into a zygote.
+//!
+//! It is loaded by `LD_PRELOAD` and interposes `__libc_start_main`: when the
+//! variable `PYZY_HOST` is there, our main runs instead of CPython's
+//! (`Programs/python.c`). Everything about Python goes through exported
+//! functions; no struct layout is assumed. Rooms: `hook` (getting in), `host`
+//! (initialising), `probe` and `trace` (measuring start-up), `serve` (the
+//! zygote's loop), `spare` (a worker forked in advance), `worker` (becoming the caller), `run` (running a script and
+//! ending as CPython does), `capi` (functions outside the limited API).
+
+mod capi;
+mod floor;
+mod hook;
+mod host;
+mod page;
+mod path0;
+mod probe;
+mod run;
+mod serve;
+mod spare;
+mod trace;
+mod worker;
+
+/// Lets `pyzy doctor` see which version this file is.
+#[used]
+static VERSION: [u8; pyzy_core::version::MARK.len()] = *match pyzy_core::version::MARK.as_bytes().first_chunk() {
+    Some(mark) => mark,
+    None => unreachable!(),
+};

@@ -1,0 +1,353 @@
+//! Running a script, and ending, as CPython does.
+//!
+//! Owns the one decision about how a script is run and how an interpreter ends
+//! (`Modules/main.c`: pymain_run_python, pymain_run_file, Py_RunMain;
+//! `Python/pythonrun.c`: _PyRun_SimpleFileObject). No Python frame lies below
+//! the script.
+
+use crate::capi::{self, Object, PyCompilerFlags};
+use crate::{floor, path0};
+use libc::{FILE, c_int};
+use pyo3::ffi;
+use std::ffi::{CStr, CString};
+
+/// `Py_file_input`
+const FILE_INPUT: c_int = 257;
+
+/// A script that is ready to be run.
+pub struct Script {
+    /// `run_filename`: absolute where that could be found out (`config_run_filename_abspath`).
+    path: CString,
+    name: Object,
+    kind: Kind,
+}
+
+enum Kind {
+    /// A file of source, or a `.pyc`.
+    File(*mut FILE),
+    /// A directory or archive with `__main__`: run by `runpy`.
+    Importer,
+}
+
+impl Script {
+    /// Finds out what kind of script it is, extends `sys.path` and opens the file; runs no code of the user's except
+    /// path hooks of start-up code. `path0` is where the interpreter keeps the script's directory. `None`: let the real interpreter have it.
+    pub fn prepare(argument: &[u8], path0: Option<usize>) -> Option<Script> {
+        let path = CString::new(absolute(argument)).ok()?;
+        let name = Object::decoded(path.as_bytes())?;
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            // pymain_get_importer: leaves an entry in sys.path_importer_cache, as cold.
+            let importer = Object::own(ffi::PyImport_GetImporter(name.raw()))?;
+            if importer.raw() != ffi::Py_None() {
+                insert_path(&name, path0)?;
+                return Some(Script { path, name, kind: Kind::Importer });
+            }
+            if !safe_path()? {
+                insert_path(&Object::decoded(&directory_of(argument))?, path0)?;
+            }
+            let file = libc::fopen(path.as_ptr(), c"rbe".as_ptr());
+            if file.is_null() {
+                return None;
+            }
+            Some(Script { path, name, kind: Kind::File(file) })
+        }
+    }
+
+    /// Runs the script and finalises the interpreter, for training: nobody's script, nobody's exit.
+    pub fn rehearse(self) {
+        // SAFETY: the GIL is held by this, the only thread; nothing touches Python afterwards.
+        unsafe {
+            self.run();
+            capi::Py_FinalizeEx();
+        }
+    }
+
+    /// The hand-off has happened: runs the script and ends the process.
+    pub fn run_and_exit(self) -> ! {
+        let mut script = Some(self);
+        // SAFETY: `finish` takes what it is given, once, and does not come back.
+        unsafe { floor::call(finish, (&raw mut script).cast()) };
+        unreachable!("the script's process has ended")
+    }
+
+    /// Gives the exit code, and whether a KeyboardInterrupt came through.
+    unsafe fn run(self) -> (c_int, bool) {
+        // SAFETY: the GIL is held.
+        unsafe {
+            match self.kind {
+                Kind::Importer => run_importer(),
+                Kind::File(file) => {
+                    let _ = capi::PySys_Audit(c"cpython.run_file".as_ptr(), c"O".as_ptr(), self.name.raw());
+                    let _ = ffi::Py_MakePendingCalls();
+                    run_file(file, &self.path, &self.name)
+                }
+            }
+        }
+    }
+}
+
+/// Py_RunMain.
+unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
+    // SAFETY: `run_and_exit` passes its script; the GIL is held by this, the only thread.
+    unsafe {
+        let Some(script) = (*script.cast::<Option<Script>>()).take() else { return };
+        // From 3.12 on: "interpreter already running" (`Python/pystate.c`).
+        capi::with_interpreter(c"_PyInterpreterState_SetRunningMain");
+        let (mut code, interrupted) = script.run();
+        offer_prompt(&mut code);
+        capi::with_interpreter(c"_PyInterpreterState_SetNotRunningMain");
+        if capi::Py_FinalizeEx() < 0 {
+            code = 120;
+        }
+        if interrupted {
+            // exit_sigint: die of SIGINT, so that a shell sees it.
+            libc::signal(libc::SIGINT, libc::SIG_DFL);
+            libc::kill(libc::getpid(), libc::SIGINT);
+            code = libc::SIGINT + 128;
+        }
+        libc::exit(code)
+    }
+}
+
+/// `pymain_run_module(L"__main__", 0)`.
+unsafe fn run_importer() -> (c_int, bool) {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let result = (|| {
+            let runpy = Object::own(ffi::PyImport_ImportModule(c"runpy".as_ptr()))?;
+            let function = runpy.attribute(c"_run_module_as_main")?;
+            let name = Object::decoded(b"__main__")?;
+            let arguments = Object::own(ffi::PyTuple_Pack(2, name.raw(), ffi::Py_False()))?;
+            Object::own(capi::PyObject_CallObject(function.raw(), arguments.raw()))
+        })();
+        if result.is_some() {
+            return (0, false);
+        }
+        let interrupted = ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
+        // SystemExit ends the process in here, after finalising, as in CPython.
+        capi::PyErr_Print();
+        (1, interrupted)
+    }
+}
+
+/// `_PyRun_SimpleFileObject`.
+unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool) {
+    let mut flags = PyCompilerFlags { flags: 0, feature_version: minor_version() };
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        if is_compiled(file, path) {
+            let failed = capi::PyRun_AnyFileExFlags(file, path.as_ptr(), 1, &mut flags) != 0;
+            let interrupted = failed && last_type_is_interrupt();
+            return (failed.into(), interrupted);
+        }
+        let Some(module) = Object::share(ffi::PyImport_AddModule(c"__main__".as_ptr())) else { return (1, false) };
+        let globals = ffi::PyModule_GetDict(module.raw());
+        let mut named = false;
+        if ffi::PyDict_GetItemString(globals, c"__file__".as_ptr()).is_null() {
+            if ffi::PyDict_SetItemString(globals, c"__file__".as_ptr(), name.raw()) < 0
+                || ffi::PyDict_SetItemString(globals, c"__cached__".as_ptr(), ffi::Py_None()) < 0
+            {
+                return (1, false);
+            }
+            named = true;
+        }
+        let mut interrupted = false;
+        let mut code = 1;
+        if set_main_loader(globals, name).is_none() {
+            ffi::PyErr_Clear();
+            eprintln!("python: failed to set __main__.__loader__");
+        } else {
+            let value = capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags);
+            interrupted = value.is_null() && ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
+            flush_streams();
+            drop(module);
+            if value.is_null() {
+                // SystemExit ends the process in here, after finalising, as in CPython.
+                capi::PyErr_Print();
+            } else {
+                ffi::Py_DECREF(value);
+                code = 0;
+            }
+        }
+        if named {
+            for key in [c"__file__", c"__cached__"] {
+                if ffi::PyDict_DelItemString(globals, key.as_ptr()) < 0 {
+                    ffi::PyErr_Clear();
+                }
+            }
+        }
+        (code, interrupted)
+    }
+}
+
+/// `set_main_loader`: a `SourceFileLoader` from the import system's own bootstrap module.
+unsafe fn set_main_loader(globals: *mut ffi::PyObject, name: &Object) -> Option<()> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let modules = capi::sys(c"modules")?;
+        let bootstrap =
+            Object::share(ffi::PyDict_GetItemString(modules.raw(), c"_frozen_importlib_external".as_ptr()))?;
+        let class = bootstrap.attribute(c"SourceFileLoader")?;
+        let main = Object::decoded(b"__main__")?;
+        let arguments = Object::own(ffi::PyTuple_Pack(2, main.raw(), name.raw()))?;
+        let loader = Object::own(capi::PyObject_CallObject(class.raw(), arguments.raw()))?;
+        (ffi::PyDict_SetItemString(globals, c"__loader__".as_ptr(), loader.raw()) == 0).then_some(())
+    }
+}
+
+/// `maybe_pyc_file`.
+unsafe fn is_compiled(file: *mut FILE, path: &CStr) -> bool {
+    if path.to_bytes().ends_with(b".pyc") {
+        return true;
+    }
+    // SAFETY: an open file; the buffer is two bytes.
+    unsafe {
+        let magic = ffi::PyImport_GetMagicNumber() & 0xffff;
+        let mut start = [0u8; 2];
+        let got = libc::fread(start.as_mut_ptr().cast(), 1, 2, file);
+        libc::rewind(file);
+        got == 2 && i64::from(u16::from_le_bytes(start)) == magic as i64
+    }
+}
+
+/// `flush_io`.
+unsafe fn flush_streams() {
+    // SAFETY: the GIL is held; the error indicator is saved and put back.
+    unsafe {
+        let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+        #[allow(deprecated)]
+        ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
+        for name in [c"stderr", c"stdout"] {
+            let flushed = capi::sys(name)
+                .and_then(|stream| stream.attribute(c"flush"))
+                .and_then(|flush| Object::own(capi::PyObject_CallObject(flush.raw(), std::ptr::null_mut())));
+            if flushed.is_none() {
+                ffi::PyErr_Clear();
+            }
+        }
+        #[allow(deprecated)]
+        ffi::PyErr_Restore(kind, value, trace);
+    }
+}
+
+/// A compiled script ran inside one CPython call; what it left in `sys` tells of a KeyboardInterrupt.
+fn last_type_is_interrupt() -> bool {
+    // SAFETY: comparing addresses.
+    capi::sys(c"last_type").is_some_and(|kind| unsafe { kind.raw() == ffi::PyExc_KeyboardInterrupt })
+}
+
+/// `pymain_repl`: a script that sets PYTHONINSPECT gets a prompt when standard input is a terminal.
+unsafe fn offer_prompt(code: &mut c_int) {
+    let mut flags = PyCompilerFlags { flags: 0, feature_version: minor_version() };
+    // SAFETY: the GIL is held; C strings.
+    unsafe {
+        let value = libc::getenv(c"PYTHONINSPECT".as_ptr());
+        if value.is_null() || *value == 0 || flag(c"ignore_environment") != Some(0) || libc::isatty(0) == 0 {
+            return;
+        }
+        unsafe extern "C" {
+            static stdin: *mut FILE;
+        }
+        let failed = capi::PyRun_AnyFileExFlags(stdin, c"<stdin>".as_ptr(), 0, &mut flags);
+        *code = (failed != 0).into();
+    }
+}
+
+/// `sys.flags.NAME` as a number.
+fn flag(name: &CStr) -> Option<i64> {
+    let value = capi::sys(c"flags")?.attribute(name);
+    // SAFETY: the GIL is held.
+    unsafe {
+        match value {
+            Some(value) => Some(ffi::PyLong_AsLong(value.raw())),
+            None => {
+                ffi::PyErr_Clear();
+                None
+            }
+        }
+    }
+}
+
+/// Is the script's directory kept out of `sys.path`? `config.safe_path` from 3.11 on, `config.isolated` before.
+fn safe_path() -> Option<bool> {
+    flag(c"safe_path").or_else(|| flag(c"isolated")).map(|value| value != 0)
+}
+
+fn minor_version() -> c_int {
+    // SAFETY: a static string such as "3.12.1 (main, …".
+    let text = unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes();
+    let digits = text.get(2..).unwrap_or(b"").iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |n, b| n * 10 + c_int::from(b - b'0'))
+}
+
+/// `pymain_sys_path_add_path0`, and what the interpreter remembers beside it.
+unsafe fn insert_path(entry: &Object, place: Option<usize>) -> Option<()> {
+    path0::set(place, entry);
+    let path = capi::sys(c"path")?;
+    // SAFETY: the GIL is held; live objects.
+    (unsafe { ffi::PyList_Insert(path.raw(), 0, entry.raw()) } == 0).then_some(())
+}
+
+/// `config_run_filename_abspath` and `_Py_abspath` (`Python/fileutils.c`): the working directory in front, nothing
+/// tidied up but, from 3.11 on, a lone dot; as it is if the working directory is unknown.
+fn absolute(argument: &[u8]) -> Vec<u8> {
+    if argument.first() == Some(&b'/') {
+        return argument.to_vec();
+    }
+    match working_directory() {
+        Some(mut path) if argument != b"." || minor_version() < 11 => {
+            path.push(b'/');
+            path.extend_from_slice(argument);
+            path
+        }
+        Some(path) => path,
+        None => argument.to_vec(),
+    }
+}
+
+fn working_directory() -> Option<Vec<u8>> {
+    let mut buffer = vec![0u8; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is writable for its length.
+    let got = unsafe { libc::getcwd(buffer.as_mut_ptr().cast(), buffer.len()) };
+    if got.is_null() {
+        return None;
+    }
+    buffer.truncate(buffer.iter().position(|&b| b == 0)?);
+    Some(buffer)
+}
+
+/// `_PyPathConfig_ComputeSysPath0` (`Python/pathconfig.c`) for a script: one link is followed by hand, then
+/// `realpath`, then the directory.
+fn directory_of(argument: &[u8]) -> Vec<u8> {
+    let mut path = argument.to_vec();
+    if let Ok(link) = pyzy_sys::file::readlink(argument) {
+        match argument.iter().rposition(|&b| b == b'/') {
+            Some(slash) if link.first() != Some(&b'/') && link.contains(&b'/') => {
+                path.truncate(slash + 1);
+                path.extend_from_slice(&link);
+            }
+            // "Link without path": CPython keeps the script's own path.
+            _ if link.contains(&b'/') => path = link,
+            _ => {}
+        }
+    }
+    if let Some(real) = real_path(&path) {
+        path = real;
+    }
+    match path.iter().rposition(|&b| b == b'/') {
+        Some(0) => b"/".to_vec(),
+        Some(slash) => path[..slash].to_vec(),
+        None => Vec::new(),
+    }
+}
+
+fn real_path(path: &[u8]) -> Option<Vec<u8>> {
+    let path = CString::new(path).ok()?;
+    let mut buffer = [0 as libc::c_char; libc::PATH_MAX as usize];
+    // SAFETY: the buffer is PATH_MAX long, as realpath wants it.
+    unsafe {
+        let got = libc::realpath(path.as_ptr(), buffer.as_mut_ptr());
+        (!got.is_null()).then(|| CStr::from_ptr(got).to_bytes().to_vec())
+    }
+}

@@ -1,0 +1,1 @@
+"""The cases, a file per theme; importing a file registers its cases."""

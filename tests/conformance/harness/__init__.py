@@ -1,0 +1,1 @@
+"""The machinery of the conformance suite: worlds, spawning, priming, comparing."""

@@ -1,0 +1,1 @@
+"""The tests, one file per subject; importing a file registers its tests."""

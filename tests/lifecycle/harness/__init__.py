@@ -1,0 +1,1 @@
+"""The machinery of the lifecycle suite: worlds, processes, frames, tests."""
