@@ -15,21 +15,17 @@ def describe_streams():
     """What start-up decided for the standard streams, read once in the zygote."""
     # create_stdio: buffered unless -u; -u shows as write_through.
     return [
-        (fd, name, stream.encoding, stream.errors, getattr(stream, "write_through", False))
-        for fd, name, stream in (
-            (0, "stdin", sys.stdin),
-            (1, "stdout", sys.stdout),
-            (2, "stderr", sys.stderr),
-        )
+        (name, stream.encoding, stream.errors, getattr(stream, "write_through", False))
+        for name, stream in (("stdin", sys.stdin), ("stdout", sys.stdout), ("stderr", sys.stderr))
     ]
 
 
-def open_stream(fd, name, encoding, errors, unbuffered):
-    """create_stdio for a descriptor; None when it is closed."""
-    try:
-        posix.fstat(fd)
-    except OSError:
-        return None
+streams = describe_streams()
+
+
+def open_stream(fd):
+    """create_stdio for a standard descriptor that is open."""
+    name, encoding, errors, unbuffered = streams[fd]
     writing = fd != 0
     buffer = _io.open(fd, "wb" if writing else "rb", 0 if unbuffered and writing else -1, None, None, None, False)
     raw = buffer if unbuffered and writing else buffer.raw
@@ -38,24 +34,6 @@ def open_stream(fd, name, encoding, errors, unbuffered):
     stream = _io.TextIOWrapper(buffer, encoding, errors, "\n", line_buffering, unbuffered)
     stream.mode = "w" if writing else "r"
     return stream
-
-
-def set_streams(streams):
-    for description in streams:
-        name = description[1]
-        stream = open_stream(*description)
-        setattr(sys, name, stream)
-        setattr(sys, f"__{name}__", stream)
-
-
-def set_environment(entries):
-    """convertenviron: the first of two equal names wins, an entry without '=' is left out."""
-    environ = posix.environ
-    environ.clear()
-    for entry in entries:
-        name, equals, value = entry.partition(b"=")
-        if equals:
-            environ.setdefault(name, value)
 
 
 def ignore(signals):
@@ -87,19 +65,6 @@ def settle():
         logging._startTime = time.time_ns() if isinstance(logging._startTime, int) else time.time()
 
 
-streams = describe_streams()
-
-
-def become(entries, ignored, argv, orig_argv):
-    set_environment(entries)
-    ignore(ignored)
-    set_streams(streams)
-    sys.argv = argv
-    if hasattr(sys, "orig_argv"):
-        sys.orig_argv = orig_argv
-    settle()
-
-
-def rehearse():
-    """What every run does, for finding out which memory it changes."""
-    become([b"%s=%s" % entry for entry in posix.environ.items()], (), sys.argv, sys.argv)
+def keeps_state():
+    """Is there anything for settle to do?"""
+    return not sys.modules.keys().isdisjoint({"threading", "random", "logging"})

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod cli;
+mod image_file;
 mod zygote_start;
 
 use std::process::ExitCode;

@@ -6,13 +6,15 @@
 //! with `--foreground`. Failures of a background start are written to
 //! `RUNTIME/KEY.failed`, where the launcher and `pyzy doctor` see them.
 
+use crate::image_file;
 use pyzy_core::fresh::Table;
 use pyzy_core::key::{Identity, Key};
+use pyzy_core::reason::Reason;
 use pyzy_core::report::{Report, Verdict};
-use pyzy_core::start::{HOST, Role, Start};
+use pyzy_core::start::{HOST, ImageStart, Role, Start};
 use pyzy_core::vars;
 use pyzy_core::wire::{self, Answer};
-use pyzy_launch::plan::{self, Invocation, LIBRARY, Plan, Warm};
+use pyzy_launch::plan::{self, Forked, Invocation, LIBRARY, Plan, Warm};
 use pyzy_launch::{freshness, place::Place};
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::{Errno, libc, net, process, signal};
@@ -29,6 +31,8 @@ use std::process::{Command, ExitCode, Stdio};
 const PROBE: i64 = 60_000_000_000;
 /// How long a listening zygote may take to answer, nanoseconds.
 const PING: i64 = 500_000_000;
+/// How long to wait before looking at a lock again, nanoseconds.
+const LOOK: i64 = 2_000_000;
 /// A file changed this recently could change again without its times showing it (one tick of the kernel's clock).
 const TICK: i64 = 10_000_000;
 
@@ -56,8 +60,10 @@ impl fmt::Display for Failure {
 /// The words after `pyzy zygote`.
 struct Words {
     foreground: bool,
-    /// Also when one is there: it may do less than the caller.
+    /// Also when one is there: it may do less than the caller, or its image is old.
     replace: bool,
+    /// Makes an image, and serves callers without a terminal.
+    image: bool,
     own: Vec<u8>,
     exec_path: Option<Vec<u8>>,
     argv: Vec<Vec<u8>>,
@@ -89,7 +95,8 @@ impl Words {
     fn parse(args: &[OsString]) -> Result<Words, String> {
         let home = std::env::current_exe().ok().and_then(|p| p.canonicalize().ok());
         let own = home.map(|p| p.with_file_name("launcher").into_os_string().into_vec()).unwrap_or_default();
-        let mut words = Words { foreground: false, replace: false, own, exec_path: None, argv: Vec::new() };
+        let mut words =
+            Words { foreground: false, replace: false, image: false, own, exec_path: None, argv: Vec::new() };
         let mut start = false;
         let mut args = args.iter();
         while let Some(arg) = args.next() {
@@ -100,6 +107,7 @@ impl Words {
                 b"--start" => start = true,
                 b"--foreground" => words.foreground = true,
                 b"--replace" => words.replace = true,
+                b"--image" => words.image = true,
                 b"--own" => words.own = value()?,
                 b"--exec-path" => words.exec_path = Some(value()?),
                 b"--" => {
@@ -140,23 +148,30 @@ fn start(words: &Words) -> Result<Never, Failure> {
         Ok(warm) => warm,
         Err(reason) => return Err(Failure::Impossible(reason.text().into())),
     };
-    let place = warm.place(&environ, true).map_err(|reason| Failure::Impossible(reason.text().into()))?;
+    let impossible = |reason: Reason| Failure::Impossible(reason.text().into());
+    let forked = warm.forked(words.image).map_err(impossible)?;
+    let place = forked.place(&environ, true).map_err(impossible)?;
     let log = if words.foreground { keep_errors() } else { -1 };
-    cut_loose(words.foreground, warm.facts.terminal);
+    cut_loose(words.foreground, forked.facts.terminal);
     let starter = Starter {
         call: &call,
         plan: &plan,
         warm,
+        forked: &forked,
         place: &place,
         log,
         replace: words.replace,
+        image: words.image || words.foreground && warm.engines.restore,
         library: std::cell::Cell::new(None),
     };
-    let failed = place.file(&warm.key, "failed");
     let result = starter.start();
     if let Err(Failure::Impossible(text)) = &result {
-        let _ = std::fs::write(std::ffi::OsStr::from_bytes(&failed), format!("{text}\n"));
-        let _ = file::unlink(&place.file(&warm.key, "fresh"));
+        let keys = [Some(&forked.key), starter.image.then_some(&warm.image)];
+        for key in keys.into_iter().flatten() {
+            let failed = place.file(key, "failed");
+            let _ = std::fs::write(std::ffi::OsStr::from_bytes(&failed), format!("{text}\n"));
+        }
+        let _ = file::unlink(&place.file(&forked.key, "fresh"));
     }
     if words.foreground
         && let Err(error) = &result
@@ -233,32 +248,58 @@ struct Starter<'a> {
     call: &'a Invocation<'a>,
     plan: &'a Plan<'a>,
     warm: &'a Warm<'a>,
+    forked: &'a Forked,
     place: &'a Place,
     log: i32,
     replace: bool,
+    image: bool,
     /// Open from the making of a command until its exec.
     library: std::cell::Cell<Option<Fd>>,
 }
 
 impl Starter<'_> {
     fn start(&self) -> Result<Never, Failure> {
-        let key = &self.warm.key;
-        let lock = file::open(&self.place.file(key, "lock"), libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW, 0o600)
-            .map_err(|e| Failure::Impossible(format!("cannot make a lock in the runtime directory: {e}")))?;
-        file::lock(lock.number(), libc::LOCK_EX | libc::LOCK_NB).map_err(|_| Failure::Unneeded)?;
-        if !self.replace && self.is_served() {
+        let key = &self.forked.key;
+        let image_lock = if self.image { Some(self.lock(&self.warm.image)?) } else { None };
+        let lock = self.lock(key)?;
+        // A zygote whose image is gone is replaced, because only a new one has nobody's request in its memory.
+        let is_there = if self.image { self.has_image() } else { self.is_served() };
+        if !self.replace && is_there {
             return Err(Failure::Unneeded);
         }
         sweep(&self.place.runtime);
         let report = self.probe()?;
         let table = self.table(&report)?;
         let _ = file::unlink(&self.place.file(key, "failed"));
-        self.become_zygote(&report, &table, lock)
+        self.become_zygote(&report, &table, lock, image_lock)
+    }
+
+    /// Only one makes a thing at a time. Launchers look at the lock for a moment; that is no reason to give up.
+    fn lock(&self, key: &Key) -> Result<Fd, Failure> {
+        let flags = libc::O_RDWR | libc::O_CREAT | libc::O_NOFOLLOW;
+        let lock = file::open(&self.place.file(key, "lock"), flags, 0o600)
+            .map_err(|e| Failure::Impossible(format!("cannot make a lock in the runtime directory: {e}")))?;
+        for _ in 0..5 {
+            if file::lock(lock.number(), libc::LOCK_EX | libc::LOCK_NB).is_ok() {
+                return Ok(lock);
+            }
+            let _ = net::wait(&mut [], Some(LOOK));
+        }
+        Err(Failure::Unneeded)
+    }
+
+    /// Is there an image that holds?
+    fn has_image(&self) -> bool {
+        image_file::read(&self.place.file(&self.warm.image, "image")).is_ok_and(|head| {
+            let image = head.image();
+            let table = image.as_ref().and_then(|i| Table::decode(i.fresh));
+            table.is_some_and(|t| freshness::changed(&t).is_none())
+        })
     }
 
     /// Is a zygote there that answers, with a table that holds?
     fn is_served(&self) -> bool {
-        let Ok(bytes) = file::read_file(&self.place.file(&self.warm.key, "fresh"), 16 << 20) else { return false };
+        let Ok(bytes) = file::read_file(&self.place.file(&self.forked.key, "fresh"), 16 << 20) else { return false };
         let Some(table) = Table::decode(&bytes) else { return false };
         freshness::changed(&table).is_none() && answers(&self.place.socket, || self.is_only_busy())
     }
@@ -269,7 +310,7 @@ impl Starter<'_> {
         let pids = names.iter().filter_map(|n| std::str::from_utf8(n.strip_suffix(b".zygote")?).ok()?.parse().ok());
         pids.filter(|&pid: &i32| {
             let page = file::read_file(&[&self.place.runtime[..], format!("/{pid}.zygote").as_bytes()].concat(), 4096);
-            page.is_ok_and(|p| pyzy_core::page::decode(&p).is_ok_and(|p| p.key == self.warm.key.hex()))
+            page.is_ok_and(|p| pyzy_core::page::decode(&p).is_ok_and(|p| p.key == self.forked.key.hex()))
         })
         .any(|pid| matches!(process::state(pid), Some(state) if !b"TtZ".contains(&state)))
     }
@@ -277,7 +318,7 @@ impl Starter<'_> {
     fn probe(&self) -> Result<Report, Failure> {
         let (report, output) = (memory(c"pyzy-report")?, memory(c"pyzy-output")?);
         keep_open(report.as_raw_fd());
-        let record = self.record(Role::Probe, report.as_raw_fd(), b"", None);
+        let record = self.record(Role::Probe, report.as_raw_fd(), b"", None, None);
         // The whole environment: only so it shows which variables start-up reads.
         let mut command = self.command(&record, |_| true)?;
         let copy = || output.try_clone().map(Stdio::from).map_err(|_| Failure::Later("no descriptors left"));
@@ -333,11 +374,25 @@ impl Starter<'_> {
         Some(&entry[name.len() + 1..])
     }
 
-    fn become_zygote(&self, report: &Report, table: &[u8], lock: Fd) -> Result<Never, Failure> {
-        let record = self.record(Role::Zygote, lock.number(), table, Some(report));
+    fn become_zygote(&self, report: &Report, table: &[u8], lock: Fd, image_lock: Option<Fd>) -> Result<Never, Failure> {
+        let image = image_lock.as_ref().map(|lock| ImageStart {
+            key: self.warm.image,
+            lock: lock.number(),
+            launcher: self.call.own,
+            limits: [
+                self.number(vars::IMAGE_SECS, vars::DEFAULT_IMAGE_SECS),
+                self.number(vars::IMAGE_RUNS, vars::DEFAULT_IMAGE_RUNS),
+                self.number(vars::IMAGE_MB, vars::DEFAULT_IMAGE_MB),
+            ],
+            compact: use_compact_layout(),
+        });
+        let record = self.record(Role::Zygote, lock.number(), table, Some(report), image);
         let read = |entry: &[u8]| report.env_names.iter().any(|n| n == vars::name_of(entry));
         let mut command = self.command(&record, |entry| vars::is_startup(entry) || read(entry))?;
         keep_open(lock.number());
+        if let Some(lock) = &image_lock {
+            keep_open(lock.number());
+        }
         if self.log >= 0 {
             keep_open(self.log);
         }
@@ -346,24 +401,36 @@ impl Starter<'_> {
         Err(Failure::Impossible(format!("cannot run the interpreter: {error}")))
     }
 
-    fn record(&self, role: Role, descriptor: i32, table: &[u8], report: Option<&Report>) -> Vec<u8> {
+    /// The number in a variable, if it is one.
+    fn number(&self, name: &str, default: u64) -> u64 {
+        let value = vars::get_nonempty(self.call.environ, name);
+        value.and_then(|v| std::str::from_utf8(v).ok()?.trim().parse().ok()).unwrap_or(default)
+    }
+
+    fn record(
+        &self,
+        role: Role,
+        descriptor: i32,
+        table: &[u8],
+        report: Option<&Report>,
+        image: Option<ImageStart>,
+    ) -> Vec<u8> {
         let version = report.map(|r| r.version.map(|n| n.to_string()).join(".")).unwrap_or_default();
         let changes = report.iter().flat_map(|r| &r.environ_changes);
-        let idle = vars::get_nonempty(self.call.environ, vars::MAX_IDLE_SECS);
-        let idle = idle.and_then(|v| std::str::from_utf8(v).ok()?.trim().parse().ok());
         Start {
             role,
-            key: self.warm.key,
+            key: self.forked.key,
             nonce: Table::decode(table).map_or(0, |t| t.nonce),
             socket: &self.place.socket,
             runtime: &self.place.runtime,
             interpreter: &self.plan.found.file,
-            words: words(&self.warm.identity, &self.warm.key).as_bytes(),
+            words: words(&self.forked.identity, &self.forked.key).as_bytes(),
             version: version.as_bytes(),
-            idle: idle.unwrap_or(vars::DEFAULT_MAX_IDLE_SECS),
+            idle: self.number(vars::MAX_IDLE_SECS, vars::DEFAULT_MAX_IDLE_SECS),
             log: self.log,
             descriptor,
-            in_session: self.warm.facts.terminal,
+            in_session: self.forked.facts.terminal,
+            image,
             changes: changes.map(|(name, value)| (&name[..], value.as_deref())).collect(),
             table,
         }
@@ -405,6 +472,14 @@ impl Starter<'_> {
     }
 }
 
+/// Has the next program's libraries laid out upwards from the middle of the address space, where no later process has
+/// its stack or the kernel's pages: an image of it finds its place free. Addresses stay random.
+fn use_compact_layout() -> bool {
+    let now = process::personality();
+    now & libc::ADDR_COMPAT_LAYOUT as u32 == 0
+        && process::set_personality(now | libc::ADDR_COMPAT_LAYOUT as u32).is_ok()
+}
+
 /// The identity, as `pyzy status` shows it: options and start-up variables.
 fn words(identity: &Identity, key: &Key) -> String {
     let mut text = String::new();
@@ -438,8 +513,10 @@ fn answers(path: &[u8], is_only_busy: impl Fn() -> bool) -> bool {
     received.is_ok_and(|r| Answer::decode(&buffer[..r.length]) == Some(Answer::Well))
 }
 
-/// Removes what crashes have left in the runtime directory: temporary files and small core dumps of launchers.
+/// Removes what crashes have left in the runtime directory: images without a zygote, temporary files, and small core
+/// dumps of launchers.
 fn sweep(runtime: &[u8]) {
+    image_file::remove_dead(runtime);
     let dump = [runtime, b"/dump"].concat();
     for name in file::list(&dump).unwrap_or_default() {
         let _ = file::unlink(&[&dump[..], b"/", &name].concat());

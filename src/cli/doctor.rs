@@ -10,9 +10,12 @@ use super::json::Json;
 use super::place::{self, Installation};
 use super::world::World;
 use super::zygotes::{self, Life};
-use super::{Report, doctor_path, show, stats};
+use super::{Report, doctor_path, images, show, stats};
 use pyzy_core::reason::Reason;
+use pyzy_core::route;
 use pyzy_core::{vars, version};
+use pyzy_sys::process;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
@@ -66,6 +69,7 @@ pub fn run(world: &World, json: bool) -> Result<Report, Failure> {
     variables(world, &mut checks);
     directories(world, &mut checks);
     system(&mut checks);
+    restore(world, &mut checks);
     zygotes_and_failures(world, &mut checks);
     let negative = checks.iter().any(|c| c.grade == Grade::Fail);
     let text = if json { as_json(&checks) } else { as_text(&checks).into_bytes() };
@@ -115,15 +119,36 @@ fn version_of(subject: &'static str, file: &Path) -> Check {
     }
 }
 
+/// Variables that hold numbers, and of what.
+const NUMBERS: [(&str, &str); 4] = [
+    (vars::MAX_IDLE_SECS, "seconds"),
+    (vars::IMAGE_SECS, "seconds"),
+    (vars::IMAGE_RUNS, "runs"),
+    (vars::IMAGE_MB, "megabytes"),
+];
+
+/// As the starter of a zygote reads it.
+fn number(value: &OsStr) -> Option<u64> {
+    value.to_str()?.trim().parse().ok()
+}
+
+/// The engines that this environment lets a run try; none if PYZY_ENGINE turns them off.
+fn engines(world: &World) -> Option<route::Engines> {
+    let entries = world.entries();
+    let chosen: Vec<&[u8]> = entries.into_iter().filter(|e| vars::name_of(e) == vars::ENGINE.as_bytes()).collect();
+    route::decide(&[b"python3", b"x.py"], &chosen).ok().map(|(engines, _)| engines)
+}
+
 fn variables(world: &World, checks: &mut Vec<Check>) {
     let before = checks.len();
     let subject = "variables";
     if world.var(vars::DISABLE).is_some_and(|v| v != "0") {
         checks.push(Check::warn(subject, "PYZY_DISABLE is set: no run is warm", "unset PYZY_DISABLE"));
     }
-    if let Some(engine) = world.var(vars::ENGINE).filter(|v| *v != "fork") {
+    if engines(world).is_none() {
+        let engine = world.var(vars::ENGINE).unwrap_or_default();
         let seen = format!("PYZY_ENGINE is '{}': no run is warm", show::text(engine.as_bytes()));
-        checks.push(Check::warn(subject, seen, "unset PYZY_ENGINE, or set it to fork"));
+        checks.push(Check::warn(subject, seen, "unset PYZY_ENGINE, or set it to restore or fork"));
     }
     if let Some(log) = world.var(vars::LOG)
         && let Some(why) = not_writable(&world.absolute(Path::new(log)))
@@ -131,11 +156,13 @@ fn variables(world: &World, checks: &mut Vec<Check>) {
         let seen = format!("PYZY_LOG is '{}', which cannot be written: {why}", show::text(log.as_bytes()));
         checks.push(Check::warn(subject, seen, "set PYZY_LOG to a file in a directory of yours"));
     }
-    if let Some(seconds) = world.var(vars::MAX_IDLE_SECS)
-        && seconds.to_str().and_then(|s| s.parse::<u64>().ok()).is_none()
-    {
-        let seen = format!("PYZY_MAX_IDLE_SECS is '{}'", show::text(seconds.as_bytes()));
-        checks.push(Check::warn(subject, seen, "set it to a number of seconds"));
+    for (name, unit) in NUMBERS {
+        if let Some(value) = world.var(name)
+            && number(value).is_none()
+        {
+            let seen = format!("{name} is '{}', which is no number, and is not honoured", show::text(value.as_bytes()));
+            checks.push(Check::warn(subject, seen, format!("set it to a number of {unit}")));
+        }
     }
     let ours = |entry: &&[u8]| {
         entry.starts_with(b"PYZY_") && !vars::ALL.iter().any(|v| v.name.as_bytes() == vars::name_of(entry))
@@ -206,10 +233,65 @@ fn system(checks: &mut Vec<Check>) {
     } else {
         Check::ok("kernel", format!("Linux {release}, {machine}"))
     });
-    if let Err(reason) = pyzy_launch::facts::Facts::gather() {
+    if let Err(reason) = pyzy_launch::facts::check_memory_limits() {
         checks.push(Check::warn("process", format!("{reason}: {}", reason.text()), process_cure(reason)));
+    } else if let Err(reason) = pyzy_launch::facts::Facts::gather() {
+        let seen = format!(
+            "{reason}: {}; from here no zygote can be started or asked, only an image that is there be restored",
+            reason.text()
+        );
+        checks.push(Check::warn("process", seen, process_cure(reason)));
     } else {
         checks.push(Check::ok("process", "nothing about this shell forbids warm runs"));
+    }
+}
+
+/// Can images be made and restored on this machine?
+fn restore(world: &World, checks: &mut Vec<Check>) {
+    let (subject, before) = ("restore", checks.len());
+    let can = route::decide(&[b"python3", b"x.py"], &[]).is_ok_and(|(engines, _)| engines.restore);
+    if !can {
+        return checks.push(Check::ok(subject, "not on this processor architecture; runs are forks of a zygote"));
+    }
+    if engines(world).is_some_and(|engines| !engines.restore) {
+        checks.push(Check::ok(subject, "PYZY_ENGINE leaves it out; runs are forks of a zygote"));
+    }
+    // `man 2 PR_GET_TID_ADDRESS`: an error unless the kernel was built with CONFIG_CHECKPOINT_RESTORE.
+    const GET_TID_ADDRESS: i32 = 40;
+    let mut address = 0usize;
+    if let Err(error) = process::prctl(GET_TID_ADDRESS, &raw mut address as usize) {
+        let seen = format!("the kernel lacks CONFIG_CHECKPOINT_RESTORE (PR_GET_TID_ADDRESS: {error})");
+        checks.push(Check::warn(subject, seen, "run a kernel that has it, as distributions' have"));
+    }
+    if let Ok(runtime) = place::runtime(world) {
+        // Before it is made, the directory that it will be in tells.
+        let there = runtime.dir.ancestors().find_map(|dir| rustix::fs::statvfs(dir).ok());
+        if there.is_some_and(|s| s.f_flag.contains(rustix::fs::StatVfsMountFlags::NOEXEC)) {
+            let seen = format!("'{}' is mounted noexec: nothing can be restored from there", runtime.dir.display());
+            checks.push(Check::warn(subject, seen, "have XDG_RUNTIME_DIR name a private directory without noexec"));
+        }
+        let views = images::list(&runtime.dir);
+        let limit = world.var(vars::IMAGE_MB).and_then(number).unwrap_or(vars::DEFAULT_IMAGE_MB);
+        let size = images::disk(&views);
+        let seen = format!("{}, {} of {limit}M", show::count(views.len() as u64, "image"), show::memory(size));
+        checks.push(if size > limit.saturating_mul(1 << 20) {
+            Check::warn("images", seen, "`pyzy stop` removes them; the next one made removes the least recently used")
+        } else {
+            Check::ok("images", seen)
+        });
+        for view in views {
+            if let Some(why) = &view.unusable {
+                let seen = format!("{} is not used: {why}", &view.key[..8]);
+                checks.push(Check::warn(
+                    "images",
+                    seen,
+                    format!("the next run replaces it; or remove '{}'", show::text(&view.path)),
+                ));
+            }
+        }
+    }
+    if checks[before..].iter().all(|c| c.subject != subject) {
+        checks.push(Check::ok(subject, "the kernel and the runtime directory allow it"));
     }
 }
 
@@ -243,10 +325,13 @@ fn zygotes_and_failures(world: &World, checks: &mut Vec<Check>) {
             .and_then(|t| t.elapsed().ok())
             .map_or(String::new(), |d| format!(" {} ago", show::duration(d.as_secs())));
         let text = show::text(note.text.trim_ascii().split(|&b| b == b'\n').next().unwrap_or_default());
-        let seen = format!("{} could not be started{age}: {text}", &note.key[..8]);
+        let (subject, seen) = match text.strip_prefix("image: ") {
+            Some(text) => ("failed image", format!("{} could not be made{age}: {text}", &note.key[..8])),
+            None => ("failed start", format!("{} could not be started{age}: {text}", &note.key[..8])),
+        };
         let cure =
             format!("see '{}'; once the cause is gone, `pyzy stop` lets the next run try again", note.path.display());
-        checks.push(Check::warn("failed start", seen, cure));
+        checks.push(Check::warn(subject, seen, cure));
     }
 }
 

@@ -19,7 +19,7 @@ pub enum Topic {
 }
 
 const TOPICS: &[(Topic, &str, &str, &str)] = &[
-    (Topic::Status, "status", "the zygotes: interpreter, age, memory, runs", STATUS),
+    (Topic::Status, "status", "the zygotes and images: interpreter, age, memory, runs", STATUS),
     (Topic::Stop, "stop", "ask zygotes to leave", STOP),
     (Topic::Stats, "stats", "warm runs and fallbacks, by reason", STATS),
     (Topic::Why, "why", "explain what `python3 …` would do, and why", WHY),
@@ -76,7 +76,10 @@ usage: pyzy status [--json]
 
 Shows the zygotes of this user: interpreter and identity, pid, state, age,
 time without a caller, memory (PSS counts shared pages in shares), scripts
-run, and workers running now.
+run by a fork, and workers running now. Then the images: the zygote that made
+each and whether it lives, age, time since the last run, runs, size on the
+disk, pages of memory that a run maps, and whether the next run may use it, and
+will ask for another in its place.
 ";
 
 const STOP: &str = "\
@@ -84,15 +87,16 @@ usage: pyzy stop [--json] [KEY|PID]...
 
 Asks the zygotes named, or all of them, to leave. One with running scripts
 takes no more and leaves after the last; no script is ended. One that is
-stopped by a signal, or does not leave within two seconds, is killed. Without
-a name, notes of failed starts are forgotten too. Of a KEY, the first eight
-digits are enough.
+stopped by a signal, or does not leave within two seconds, is killed. A zygote
+takes its image with it; images without a zygote are removed. Without a name,
+notes of what could not be started or made are forgotten too. Of a KEY, a
+zygote's or an image's, the first eight digits are enough.
 ";
 
 const STATS: &str = "\
 usage: pyzy stats [--json] [--reset]
 
-Shows how many runs were warm, and how many fell back to the real
+Shows how many runs were warm, by engine, and how many fell back to the real
 interpreter, by reason. --reset shows them a last time and counts anew.
 ";
 
@@ -100,15 +104,16 @@ const WHY: &str = "\
 usage: pyzy why [--json] [OPTIONS] SCRIPT [ARGUMENTS]
 
 Walks the way of `python3 OPTIONS SCRIPT ARGUMENTS` without running it, and
-says whether the run would be warm, in which zygote, or why it would not.
+says whether the run would be warm, by which engine, and for each engine that
+would be tried before it, or in vain, why not.
 ";
 
 const DOCTOR: &str = "\
 usage: pyzy doctor [--json]
 
 Checks the installation, PATH, the interpreters behind the shims, directories
-and their permissions, variables, the kernel, and zygotes that could not be
-started. Each trouble comes with its cure. Exit code 1 if a check fails.
+and their permissions, variables, the kernel, whether images can be made and
+restored, and what could not be started or made. Each trouble comes with its cure. Exit code 1 if a check fails.
 ";
 
 const SHIMS: &str = "\

@@ -9,6 +9,7 @@
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Json {
     Null,
+    Truth(bool),
     Number(u64),
     Text(Vec<u8>),
     List(Vec<Json>),
@@ -32,6 +33,7 @@ impl Json {
     fn write(&self, out: &mut String, depth: usize) {
         match self {
             Json::Null => out.push_str("null"),
+            Json::Truth(b) => out.push_str(if *b { "true" } else { "false" }),
             Json::Number(n) => out.push_str(&n.to_string()),
             Json::Text(bytes) => quote(out, bytes),
             Json::List(items) => nest(out, depth, ['[', ']'], items, |out, item| item.write(out, depth + 1)),
@@ -47,6 +49,12 @@ impl Json {
 impl<T: Into<Json>> From<Option<T>> for Json {
     fn from(value: Option<T>) -> Json {
         value.map_or(Json::Null, Into::into)
+    }
+}
+
+impl From<bool> for Json {
+    fn from(value: bool) -> Json {
+        Json::Truth(value)
     }
 }
 

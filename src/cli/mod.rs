@@ -13,6 +13,7 @@ mod doctor_path;
 mod env;
 mod failure;
 mod help;
+mod images;
 mod interpreter;
 mod json;
 mod notes;

@@ -89,17 +89,21 @@ fn as_text(tally: &Tally, reset: bool) -> String {
     let mut table =
         Table::new(&[("RUNS", Side::Right), ("SHARE", Side::Right), ("ROUTE", Side::Left), ("", Side::Left)]);
     let mut row = |n: u64, name: &str, text: &str| table.row(vec![n.to_string(), share(n), name.into(), text.into()]);
-    row(tally.warm_fork, "warm", "in a fork of a zygote");
-    if tally.warm_restore > 0 {
-        row(tally.warm_restore, "warm-restore", "restored from an image");
-    }
+    row(tally.warm_restore, "warm restore", "restored from an image");
+    row(tally.warm_fork, "warm fork", "in a fork of a zygote");
     let mut reasons: Vec<(u64, Reason)> =
         Reason::ALL.iter().map(|&r| (tally.of(r), r)).filter(|(n, _)| *n > 0).collect();
     reasons.sort_by_key(|&(n, r)| (std::cmp::Reverse(n), r.number()));
     reasons.iter().for_each(|(n, r)| row(*n, r.name(), r.text()));
     unnamed(tally).for_each(|(i, n)| row(n, &format!("reason-{i}"), "counted by another version of pyzy"));
     let mut out = table.render();
-    out.push_str(&format!("{}: {warm} warm, {}\n", show::count(all, "run"), show::count(fallbacks, "fallback")));
+    out.push_str(&format!(
+        "{}: {warm} warm ({} restored, {} forked), {}\n",
+        show::count(all, "run"),
+        tally.warm_restore,
+        tally.warm_fork,
+        show::count(fallbacks, "fallback")
+    ));
     if reset {
         out.push_str("counting starts anew\n");
     }

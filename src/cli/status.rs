@@ -1,13 +1,14 @@
-//! `pyzy status`: the zygotes, one line each.
+//! `pyzy status`: the zygotes and the images, one line each.
 //!
-//! Owns the view. Pages of dead zygotes are removed on the way.
+//! Owns the view of the zygotes; that of the images is `images`. Pages of dead
+//! zygotes are removed on the way.
 
 use super::failure::Failure;
 use super::json::Json;
 use super::table::{Side, Table};
 use super::world::World;
 use super::zygotes::{self, Found, Life};
-use super::{Report, place, proc, show};
+use super::{Report, images, place, proc, show};
 use pyzy_core::page::Page;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -15,6 +16,7 @@ pub fn run(world: &World, json: bool) -> Result<Report, Failure> {
     let runtime = place::runtime(world)?;
     let now = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_secs());
     let (mut rows, mut strange) = (Vec::new(), Vec::new());
+    let views = images::list(&runtime.dir);
     for found in zygotes::list(&runtime)? {
         match (found.life(), found.page()) {
             (Life::Dead, _) => {
@@ -33,11 +35,16 @@ pub fn run(world: &World, json: bool) -> Result<Report, Failure> {
         let fields = vec![
             ("runtime_directory", dir),
             ("zygotes", Json::List(zygotes)),
+            ("images", Json::List(views.iter().map(images::View::json).collect())),
             ("unreadable", Json::List(other.collect())),
         ];
         return Ok(Report::good(Json::Object(fields).render()));
     }
     let mut text = table(&rows, now);
+    if !views.is_empty() {
+        text.push('\n');
+        text.push_str(&images::table(&views));
+    }
     for (path, why) in strange {
         text.push_str(&format!("'{}' is left alone: {why}\n", path.display()));
     }

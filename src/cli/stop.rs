@@ -5,20 +5,23 @@
 //! zygote give up its socket and leave when its last worker has ended; nobody's
 //! script is ended by this command. A stopped zygote without workers, and one
 //! that has not left in time without a worker as an excuse, is killed and
-//! cleaned up after.
+//! cleaned up after. A zygote takes its image with it; images whose zygote is
+//! gone are removed here.
 
 use super::args::Target;
 use super::failure::{Failure, cause};
 use super::json::Json;
 use super::place::{self, Runtime};
-use super::world::World;
+use super::world::{self, World};
 use super::zygotes::{self, Found, Life};
-use super::{Report, show};
+use super::{Report, images, show};
+use crate::image_file;
 use pyzy_core::page::State;
 use rustix::event::{PollFd, PollFlags, Timespec};
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 use std::fmt;
+use std::os::unix::ffi::OsStrExt;
 use std::time::{Duration, Instant};
 
 /// How long a zygote may take to leave.
@@ -70,8 +73,16 @@ pub fn run(world: &World, json: bool, targets: &[Target]) -> Result<Report, Fail
     for (_, found) in &dead {
         found.sweep();
     }
+    let bytes = runtime.dir.as_os_str().as_bytes();
+    let views = images::list(&runtime.dir);
+    let mut removed = image_file::remove_dead(bytes);
+    let is_meant = |found: &Found, target: &Target| is_named(found, target) || has_image(&views, found, target);
     for target in targets {
-        if !alive.iter().any(|(_, found)| is_meant(found, target)) {
+        // An image without a zygote is gone already, which is what was wanted.
+        let gone = |v: &images::View| std::fs::symlink_metadata(world::path(&v.path)).is_err();
+        let done =
+            matches!(target, Target::Key(key) if views.iter().any(|v| v.key.starts_with(key.as_str()) && gone(v)));
+        if !done && !alive.iter().any(|(_, found)| is_meant(found, target)) {
             return Err(Error::NoSuch(target.clone()).into());
         }
     }
@@ -79,13 +90,23 @@ pub fn run(world: &World, json: bool, targets: &[Target]) -> Result<Report, Fail
     let mut leaving: Vec<Leaving> = meant.map(|(life, found)| ask(found, life)).collect();
     wait(&mut leaving);
     leaving.iter_mut().for_each(|l| finish(&runtime, l));
+    // Those that were killed could not take theirs along.
+    removed += image_file::remove_dead(bytes);
     let forgotten = if targets.is_empty() { forget_failures(&runtime) } else { 0 };
     let negative = leaving.iter().any(|l| matches!(l.outcome, Some(Outcome::Failed(_))));
-    let text = if json { as_json(&leaving, forgotten) } else { as_text(&leaving, forgotten).into_bytes() };
+    let done = Done { leaving, removed, forgotten };
+    let text = if json { done.as_json() } else { done.as_text().into_bytes() };
     Ok(Report { text, negative })
 }
 
-fn is_meant(found: &Found, target: &Target) -> bool {
+/// Is it the zygote of the image with this key?
+fn has_image(views: &[images::View], found: &Found, target: &Target) -> bool {
+    let Target::Key(key) = target else { return false };
+    let of = |v: &images::View| v.facts.as_ref().is_some_and(|f| f.owned && f.zygote == u64::from(found.pid));
+    views.iter().any(|v| v.key.starts_with(key.as_str()) && of(v))
+}
+
+fn is_named(found: &Found, target: &Target) -> bool {
     match target {
         Target::Pid(pid) => found.pid == *pid,
         Target::Key(key) => found.page().is_ok_and(|p| p.key.starts_with(key.as_bytes())),
@@ -189,47 +210,67 @@ fn forget_failures(runtime: &Runtime) -> u64 {
     notes.iter().filter(|n| std::fs::remove_file(&n.path).is_ok()).count() as u64
 }
 
-fn as_text(leaving: &[Leaving], forgotten: u64) -> String {
-    let mut out = String::new();
-    for l in leaving {
-        let key = l.found.page().map_or_else(|_| String::new(), |p| show::text(&p.key[..8]) + " ");
-        let words = match &l.outcome {
-            Some(Outcome::Left) => "has left".into(),
-            Some(Outcome::Killed) if l.life == Life::Stopped => "was stopped by a signal, and has been killed".into(),
-            Some(Outcome::Killed) => "did not answer, and has been killed".into(),
-            Some(Outcome::Later(n)) => {
-                format!("takes no more scripts, and leaves after {}", show::count((*n).into(), "running worker"))
-            }
-            Some(Outcome::Failed(why)) => format!("cannot be stopped: {why}"),
-            None => unreachable!("finish() leaves none open"),
-        };
-        out.push_str(&format!("{key}{} {words}\n", l.found.pid));
-    }
-    if leaving.is_empty() {
-        out.push_str("no zygote is running\n");
-    }
-    if forgotten > 0 {
-        out.push_str(&format!("forgot {}\n", show::count(forgotten, "failed start")));
-    }
-    out
+/// What has been done.
+struct Done {
+    leaving: Vec<Leaving>,
+    /// Images without a zygote that were removed.
+    removed: u64,
+    /// Notes that were forgotten.
+    forgotten: u64,
 }
 
-fn as_json(leaving: &[Leaving], forgotten: u64) -> Vec<u8> {
-    let zygotes = leaving.iter().map(|l| {
-        let (outcome, running, why) = match &l.outcome {
-            Some(Outcome::Left) | None => ("left", 0, None),
-            Some(Outcome::Killed) => ("killed", 0, None),
-            Some(Outcome::Later(n)) => ("leaving", *n, None),
-            Some(Outcome::Failed(why)) => ("failed", 0, Some(why.as_str())),
-        };
+impl Done {
+    fn as_text(&self) -> String {
+        let mut out = String::new();
+        for l in &self.leaving {
+            let key = l.found.page().map_or_else(|_| String::new(), |p| show::text(&p.key[..8]) + " ");
+            let words = match &l.outcome {
+                Some(Outcome::Left) => "has left".into(),
+                Some(Outcome::Killed) if l.life == Life::Stopped => {
+                    "was stopped by a signal, and has been killed".into()
+                }
+                Some(Outcome::Killed) => "did not answer, and has been killed".into(),
+                Some(Outcome::Later(n)) => {
+                    format!("takes no more scripts, and leaves after {}", show::count((*n).into(), "running worker"))
+                }
+                Some(Outcome::Failed(why)) => format!("cannot be stopped: {why}"),
+                None => unreachable!("finish() leaves none open"),
+            };
+            out.push_str(&format!("{key}{} {words}\n", l.found.pid));
+        }
+        if self.leaving.is_empty() {
+            out.push_str("no zygote is running\n");
+        }
+        if self.removed > 0 {
+            out.push_str(&format!("removed {} without a zygote\n", show::count(self.removed, "image")));
+        }
+        if self.forgotten > 0 {
+            out.push_str(&format!("forgot {}\n", show::count(self.forgotten, "failed start")));
+        }
+        out
+    }
+
+    fn as_json(&self) -> Vec<u8> {
+        let zygotes = self.leaving.iter().map(|l| {
+            let (outcome, running, why) = match &l.outcome {
+                Some(Outcome::Left) | None => ("left", 0, None),
+                Some(Outcome::Killed) => ("killed", 0, None),
+                Some(Outcome::Later(n)) => ("leaving", *n, None),
+                Some(Outcome::Failed(why)) => ("failed", 0, Some(why.as_str())),
+            };
+            Json::Object(vec![
+                ("key", l.found.page().ok().map(|p| Json::text(p.key)).unwrap_or(Json::Null)),
+                ("pid", u64::from(l.found.pid).into()),
+                ("outcome", outcome.into()),
+                ("running", u64::from(running).into()),
+                ("why", why.into()),
+            ])
+        });
         Json::Object(vec![
-            ("key", l.found.page().ok().map(|p| Json::text(p.key)).unwrap_or(Json::Null)),
-            ("pid", u64::from(l.found.pid).into()),
-            ("outcome", outcome.into()),
-            ("running", u64::from(running).into()),
-            ("why", why.into()),
+            ("zygotes", Json::List(zygotes.collect())),
+            ("removed_images", self.removed.into()),
+            ("forgotten_failures", self.forgotten.into()),
         ])
-    });
-    let fields = vec![("zygotes", Json::List(zygotes.collect())), ("forgotten_failures", forgotten.into())];
-    Json::Object(fields).render()
+        .render()
+    }
 }

@@ -14,6 +14,7 @@ pub mod cmdline;
 pub mod codec;
 pub mod dirs;
 pub mod fresh;
+pub mod image;
 pub mod key;
 pub mod locate;
 pub mod page;

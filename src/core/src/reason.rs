@@ -91,6 +91,9 @@ reasons! {
     82 DescriptorRefused "descriptor-refused" "the kernel refused to pass a descriptor";
     83 System "system" "a system call failed";
     84 Closed "closed" "the zygote closed the connection before the hand-off";
+    90 NoImage "no-image" "there is no image for this identity; one is being made";
+    91 ImageUnusable "image-unusable" "the image is damaged, foreign, open to others, or of another machine state";
+    92 ImageFailed "image-failed" "the image could not be mapped: a system call was refused, or its place is taken";
 }
 
 impl Reason {

@@ -7,11 +7,13 @@ use crate::cmdline::{self, CommandLine, Settings};
 use crate::reason::Reason;
 use crate::vars;
 
-/// Which engine a warm run would use.
+/// Which engine a warm run uses.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Engine {
     /// A fork of the zygote.
     Fork,
+    /// An image of the zygote, restored into the caller's own process.
+    Restore,
 }
 
 impl Engine {
@@ -19,9 +21,22 @@ impl Engine {
     pub const fn name(self) -> &'static str {
         match self {
             Engine::Fork => "fork",
+            Engine::Restore => "restore",
         }
     }
 }
+
+/// Which engines may be tried; restore comes first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Engines {
+    /// [`Engine::Restore`].
+    pub restore: bool,
+    /// [`Engine::Fork`].
+    pub fork: bool,
+}
+
+/// Can this build restore? One that knows the processor's few instructions can.
+const RESTORES: bool = cfg!(target_arch = "x86_64");
 
 /// `PYZY_DISABLE`: looked at before anything else.
 pub fn is_disabled(environ: &[&[u8]]) -> bool {
@@ -29,17 +44,19 @@ pub fn is_disabled(environ: &[&[u8]]) -> bool {
 }
 
 /// What is warm as far as words can say; or why not.
-pub fn decide<'a>(argv: &'a [&'a [u8]], environ: &[&'a [u8]]) -> Result<(Engine, CommandLine<'a>), Reason> {
+pub fn decide<'a>(argv: &'a [&'a [u8]], environ: &[&'a [u8]]) -> Result<(Engines, CommandLine<'a>), Reason> {
     if is_disabled(environ) {
         return Err(Reason::Disabled);
     }
-    let engine = match vars::get_nonempty(environ, vars::ENGINE) {
-        None | Some(b"fork") => Engine::Fork,
+    let engines = match vars::get_nonempty(environ, vars::ENGINE) {
+        None => Engines { restore: RESTORES, fork: true },
+        Some(b"fork") => Engines { restore: false, fork: true },
+        Some(b"restore") if RESTORES => Engines { restore: true, fork: false },
         Some(_) => return Err(Reason::EngineOff),
     };
     let line = cmdline::parse(argv, None)?;
     environment(environ, &line.settings)?;
-    Ok((engine, line))
+    Ok((engines, line))
 }
 
 /// Variables that watch an interpreter from its first moment, if they have a value

@@ -27,6 +27,21 @@ pub enum Role {
     Zygote,
 }
 
+/// What a zygote needs to make an image.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ImageStart<'a> {
+    /// The key of the image.
+    pub key: Key,
+    /// The lock of whoever makes it, held until it is there.
+    pub lock: i32,
+    /// The launcher, which tries it.
+    pub launcher: &'a [u8],
+    /// Its limits: seconds and runs until it is replaced, megabytes that all images may take.
+    pub limits: [u64; 3],
+    /// `ADDR_COMPAT_LAYOUT` (`man 2 personality`) is to be taken back: it was set for the process's layout only.
+    pub compact: bool,
+}
+
 /// The record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start<'a> {
@@ -54,6 +69,8 @@ pub struct Start<'a> {
     pub descriptor: i32,
     /// The zygote shares its session with its callers (a terminal is involved).
     pub in_session: bool,
+    /// An image is to be made.
+    pub image: Option<ImageStart<'a>>,
     /// What start-up code does to the environment: names with values, or without one to remove it.
     pub changes: Vec<(&'a [u8], Option<&'a [u8]>)>,
     /// The freshness table, encoded.
@@ -77,6 +94,14 @@ impl<'a> Start<'a> {
         out.put_u32(self.log as u32);
         out.put_u32(self.descriptor as u32);
         out.put_u8(self.in_session.into());
+        out.put_u8(self.image.is_some().into());
+        if let Some(image) = &self.image {
+            out.extend_from_slice(&image.key.0);
+            out.put_u32(image.lock as u32);
+            out.put_bytes(image.launcher);
+            image.limits.iter().for_each(|&n| out.put_u64(n));
+            out.put_u8(image.compact.into());
+        }
         out.put_u32(self.changes.len() as u32);
         for (name, value) in &self.changes {
             out.put_bytes(name);
@@ -110,6 +135,11 @@ impl<'a> Start<'a> {
             log: take.u32()? as i32,
             descriptor: take.u32()? as i32,
             in_session: take.u8()? != 0,
+            image: match take.u8()? {
+                0 => None,
+                1 => Some(image(&mut take)?),
+                _ => return None,
+            },
             changes: {
                 let count = take.u32()?;
                 (0..count).map(|_| change(&mut take)).collect::<Option<_>>()?
@@ -119,6 +149,16 @@ impl<'a> Start<'a> {
         take.end()?;
         Some(start)
     }
+}
+
+fn image<'a>(take: &mut Take<'a>) -> Option<ImageStart<'a>> {
+    Some(ImageStart {
+        key: Key(take.raw(16)?.try_into().ok()?),
+        lock: take.u32()? as i32,
+        launcher: take.bytes()?,
+        limits: [take.u64()?, take.u64()?, take.u64()?],
+        compact: take.u8()? != 0,
+    })
 }
 
 fn change<'a>(take: &mut Take<'a>) -> Option<(&'a [u8], Option<&'a [u8]>)> {
@@ -145,6 +185,7 @@ mod tests {
             log: -1,
             descriptor: 4,
             in_session: true,
+            image: Some(ImageStart { key: Key([4; 16]), lock: 5, launcher: b"/l", limits: [1, 2, 3], compact: true }),
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",
         };

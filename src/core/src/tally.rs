@@ -7,6 +7,7 @@
 //! worth a microsecond.
 
 use crate::reason::Reason;
+use crate::route::Engine;
 
 /// Length of the file.
 pub const SIZE: usize = 2048;
@@ -21,7 +22,7 @@ pub const REASONS: usize = 128;
 
 /// Where runs are counted that a fork of a zygote did.
 pub const WARM_OFFSET: usize = HEAD;
-/// Where runs are counted that were restored from an image (reserved).
+/// Where runs are counted that were restored from an image.
 pub const RESTORE_OFFSET: usize = HEAD + 8;
 
 const HEAD: usize = 16;
@@ -35,6 +36,14 @@ const _: () = {
         i += 1;
     }
 };
+
+/// Where warm runs by this engine are counted.
+pub const fn offset_of_engine(engine: Engine) -> usize {
+    match engine {
+        Engine::Fork => WARM_OFFSET,
+        Engine::Restore => RESTORE_OFFSET,
+    }
+}
 
 /// Where fallbacks with this reason are counted.
 pub const fn offset_of(reason: Reason) -> usize {

@@ -13,7 +13,7 @@ pub struct Variable {
 
 /// `PYZY_DISABLE`: any value but empty or `0` runs the real interpreter, before anything else is looked at.
 pub const DISABLE: &str = "PYZY_DISABLE";
-/// `PYZY_ENGINE`: `fork` (default) or `off`.
+/// `PYZY_ENGINE`: `restore` or `fork` alone, or `off`; by default restore is tried first, then fork.
 pub const ENGINE: &str = "PYZY_ENGINE";
 /// `PYZY_LOG`: a file that gets one line a run.
 pub const LOG: &str = "PYZY_LOG";
@@ -23,22 +23,40 @@ pub const PYTHON: &str = "PYZY_PYTHON";
 pub const SOCKET: &str = "PYZY_SOCKET";
 /// `PYZY_MAX_IDLE_SECS`: seconds without a caller after which a zygote leaves.
 pub const MAX_IDLE_SECS: &str = "PYZY_MAX_IDLE_SECS";
+/// `PYZY_IMAGE_SECS`: seconds after which an image is replaced.
+pub const IMAGE_SECS: &str = "PYZY_IMAGE_SECS";
+/// `PYZY_IMAGE_RUNS`: runs after which an image is replaced.
+pub const IMAGE_RUNS: &str = "PYZY_IMAGE_RUNS";
+/// `PYZY_IMAGE_MB`: how much disk all images of a user may take, megabytes.
+pub const IMAGE_MB: &str = "PYZY_IMAGE_MB";
 /// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
 pub const LOOP: &str = "PYZY_LOOP";
 
 /// All of them, in the order of the documentation.
 pub const ALL: &[Variable] = &[
     Variable { name: DISABLE, text: "any value but empty or 0: run the real interpreter, look at nothing else" },
-    Variable { name: ENGINE, text: "fork (default) or off" },
+    Variable { name: ENGINE, text: "restore, fork or off (restore first, then fork)" },
     Variable { name: LOG, text: "append one line a run to this file" },
     Variable { name: PYTHON, text: "the real interpreter, a path or a name on PATH" },
     Variable { name: SOCKET, text: "use the zygote on this socket, and start it there" },
     Variable { name: MAX_IDLE_SECS, text: "seconds without a caller after which a zygote leaves (600)" },
+    Variable { name: IMAGE_SECS, text: "seconds after which an image is replaced (3600)" },
+    Variable { name: IMAGE_RUNS, text: "runs after which an image is replaced (100000)" },
+    Variable { name: IMAGE_MB, text: "megabytes that all images of a user may take (1024)" },
     Variable { name: LOOP, text: "internal: marks a call that went through another tool's shim" },
 ];
 
 /// Seconds a zygote waits for a caller before it leaves.
 pub const DEFAULT_MAX_IDLE_SECS: u64 = 600;
+
+/// Seconds after which an image is replaced.
+pub const DEFAULT_IMAGE_SECS: u64 = 3600;
+
+/// Runs after which an image is replaced.
+pub const DEFAULT_IMAGE_RUNS: u64 = 100_000;
+
+/// Megabytes that all images of a user may take.
+pub const DEFAULT_IMAGE_MB: u64 = 1024;
 
 /// Prefixes of variables that an interpreter, the C library or the dynamic
 /// loader reads while starting (CPython `Python/preconfig.c`,

@@ -90,7 +90,6 @@ impl Facts {
             return Err(Reason::Timer);
         }
         let limits = process::limits().map_err(|_| Reason::System)?;
-        check_limits(&limits)?;
         // A worker dies with its zygote, which takes the very setting; SIGKILL is what it would be anyway.
         if ![0, libc::SIGKILL].contains(&process::death_signal()) {
             return Err(Reason::DeathSignal);
@@ -193,9 +192,9 @@ fn check_sandbox(status: &[u8]) -> Result<(), Reason> {
 /// space, but an unlimited stack turns the layout around (`arch/x86/mm/mmap.c`, mmap_is_legacy).
 const USUAL_STACK: u64 = 1 << 30;
 
-fn check_limits(limits: &[Limit; LIMITS]) -> Result<(), Reason> {
-    let soft = |resource: u32| limits[resource as usize].soft;
-    // A memory limit acts on a zygote's address space as it is, not on what a cold start would have.
-    let memory = [libc::RLIMIT_AS, libc::RLIMIT_DATA].iter().any(|&r| soft(r) != u64::MAX);
-    if memory || soft(libc::RLIMIT_STACK) > USUAL_STACK { Err(Reason::MemoryLimit) } else { Ok(()) }
+/// A memory limit acts on a zygote's address space as it is, not on what a cold start would have.
+pub fn check_memory_limits() -> Result<(), Reason> {
+    let soft = |resource: u32| process::limit(resource as usize).map(|l| l.soft).map_err(|_| Reason::System);
+    let limited = soft(libc::RLIMIT_AS)? != u64::MAX || soft(libc::RLIMIT_DATA)? != u64::MAX;
+    if limited || soft(libc::RLIMIT_STACK)? > USUAL_STACK { Err(Reason::MemoryLimit) } else { Ok(()) }
 }

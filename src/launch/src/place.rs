@@ -28,7 +28,8 @@ impl Place {
     }
 }
 
-fn in_runtime(runtime: &[u8], key: &Key, suffix: &str) -> Vec<u8> {
+/// `RUNTIME/KEY.suffix`.
+pub fn in_runtime(runtime: &[u8], key: &Key, suffix: &str) -> Vec<u8> {
     [runtime, b"/", &key.hex(), b".", suffix.as_bytes()].concat()
 }
 

@@ -1,6 +1,6 @@
 //! The plan: what would happen to a call, and why.
 
-use crate::facts::Facts;
+use crate::facts::{self, Facts};
 use crate::place::{self, Place};
 use crate::world::Real;
 use alloc::vec::Vec;
@@ -8,10 +8,10 @@ use pyzy_core::cmdline::CommandLine;
 use pyzy_core::key::{Identity, Key};
 use pyzy_core::locate::{self, Call, Found, LocateError};
 use pyzy_core::reason::Reason;
-use pyzy_core::route::{self, Engine};
+use pyzy_core::route::{self, Engines};
 use pyzy_core::vars;
 use pyzy_sys::file::{self, Stat};
-use pyzy_sys::libc;
+use pyzy_sys::{libc, process};
 
 /// The name of the zygote's library in the installation.
 pub const LIBRARY: &[u8] = b"libpyzy_zygote.so";
@@ -56,12 +56,20 @@ pub struct Plan<'a> {
     pub warm: Result<Warm<'a>, Reason>,
 }
 
-/// What a warm run needs.
+/// What a warm run needs, whatever the engine.
 pub struct Warm<'a> {
-    /// The engine.
-    pub engine: Engine,
+    /// The engines that may be tried.
+    pub engines: Engines,
     /// The command line.
     pub line: CommandLine<'a>,
+    /// What start-up depends on, whoever calls: all that an image needs.
+    pub start: Identity,
+    /// The key of the image.
+    pub image: Key,
+}
+
+/// What the fork engine needs besides: the caller's own state.
+pub struct Forked {
     /// The process's state.
     pub facts: Facts,
     /// All facts that choose the zygote.
@@ -89,17 +97,19 @@ pub fn plan<'a>(call: &Invocation<'a>) -> Result<Plan<'a>, LocateError> {
 }
 
 fn warm<'a>(call: &Invocation<'a>, found: &Found, environ: &[Vec<u8>]) -> Result<Warm<'a>, Reason> {
-    let (engine, line) = route::decide(call.argv, call.environ)?;
+    let (engines, line) = route::decide(call.argv, call.environ)?;
     found.warm?;
     check_script(line.script)?;
     if call.secure {
         return Err(Reason::Privileged);
     }
     check_standard_streams()?;
-    let facts = Facts::gather()?;
-    let identity = identify(call, found, environ, &line, &facts)?;
-    let key = identity.key();
-    Ok(Warm { engine, line, facts, identity, key })
+    facts::check_memory_limits()?;
+    let start = identify(call, found, environ, &line)?;
+    let mut image = start.clone();
+    image.add("kernel", &process::uname().map_err(|_| Reason::System)?);
+    image.add_numbers("user", &[process::effective_user().into()]);
+    Ok(Warm { engines, line, image: image.key(), start })
 }
 
 /// A file that can be read from its beginning, now and by somebody else; or a directory.
@@ -121,13 +131,7 @@ fn check_standard_streams() -> Result<(), Reason> {
     if directory { Err(Reason::StdinDirectory) } else { Ok(()) }
 }
 
-fn identify(
-    call: &Invocation,
-    found: &Found,
-    environ: &[Vec<u8>],
-    line: &CommandLine,
-    facts: &Facts,
-) -> Result<Identity, Reason> {
+fn identify(call: &Invocation, found: &Found, environ: &[Vec<u8>], line: &CommandLine) -> Result<Identity, Reason> {
     let mut identity = Identity::new();
     let library = file::stat(&call.installed(LIBRARY)).map_err(|_| Reason::Incomplete)?;
     identity.add("library", &file_facts(&library));
@@ -153,7 +157,6 @@ fn identify(
     if let Some(socket) = place::named_socket(call.environ) {
         identity.add("socket", &socket?);
     }
-    facts.identify(&mut identity)?;
     Ok(identity)
 }
 
@@ -162,6 +165,19 @@ fn file_facts(stat: &Stat) -> Vec<u8> {
 }
 
 impl Warm<'_> {
+    /// What the fork engine needs, from the state of this process. `alone`: for callers without a terminal, whatever
+    /// this process has.
+    pub fn forked(&self, alone: bool) -> Result<Forked, Reason> {
+        let mut facts = Facts::gather()?;
+        facts.terminal &= !alone;
+        let mut identity = self.start.clone();
+        facts.identify(&mut identity)?;
+        let key = identity.key();
+        Ok(Forked { facts, identity, key })
+    }
+}
+
+impl Forked {
     /// Runtime directory and socket.
     pub fn place(&self, environ: &[&[u8]], make: bool) -> Result<Place, Reason> {
         place::place(environ, &self.key, make)

@@ -3,14 +3,16 @@
 //! Owns the conversation up to the hand-off (`pyzy_core::wire`). Every way out
 //! of `run` is before it: the caller falls back. After it, `relay` has the floor.
 
-use crate::{record, relay, start};
+use crate::start::{self, Wish};
+use crate::{record, relay};
 use alloc::vec::Vec;
 use pyzy_core::fresh::Table;
 use pyzy_core::reason::Reason;
+use pyzy_core::route::Engine;
 use pyzy_core::wire::{self, Answer, Request};
 use pyzy_launch::freshness;
 use pyzy_launch::place::Place;
-use pyzy_launch::plan::{Invocation, Plan, Warm};
+use pyzy_launch::plan::{Forked, Invocation, Plan, Warm};
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::{Errno, libc, net, process, signal};
 
@@ -43,30 +45,33 @@ pub struct Worker {
 }
 
 /// Runs the script warm and ends the process as it ended; or gives the reason why not, with nothing changed.
-pub fn run(call: &Invocation, plan: &Plan, warm: &Warm) -> Reason {
-    let place = match warm.place(call.environ, true) {
+/// `asked`: a zygote is on its way already.
+pub fn run(call: &Invocation, plan: &Plan, warm: &Warm, forked: &Forked, asked: bool) -> Reason {
+    let place = match forked.place(call.environ, true) {
         Ok(place) => place,
         Err(reason) => return reason,
     };
     // A signal from now on belongs to whoever runs the script; it waits until that is clear.
     let Ok(blocked) = signal::set_mask(signal::EVERY) else { return Reason::System };
     let mut refused = false;
-    match hand_off(call, plan, warm, &place, blocked, &mut refused) {
+    match hand_off(call, plan, warm, forked, &place, blocked, &mut refused) {
         Ok(worker) => relay::until_end(call, &place, worker),
         Err(reason) => {
             let _ = signal::set_mask(blocked);
             if starts_zygote(reason) {
-                let note = place.file(&warm.key, "failed");
+                let note = place.file(&forked.key, "failed");
                 if is_recent(&note, FAILED) {
                     let impure = file::read_file(&note, 64).is_ok_and(|text| text.starts_with(b"start-up"));
                     return if impure { Reason::StartupImpure } else { Reason::ZygoteFailed };
                 }
-                start::zygote(call, false);
+                if !asked {
+                    start::zygote(call, Wish { image: false, replace: false });
+                }
             }
             // Two callers of which each may do what the other may not would replace each other's zygotes for ever.
             let outside = reason == Reason::Sandboxed && refused;
-            if (reason == Reason::HigherLimits || outside) && !is_recent(&place.file(&warm.key, "fresh"), REPLACED) {
-                start::zygote(call, true);
+            if (reason == Reason::HigherLimits || outside) && !is_recent(&place.file(&forked.key, "fresh"), REPLACED) {
+                start::zygote(call, Wish { image: false, replace: true });
             }
             reason
         }
@@ -78,7 +83,8 @@ fn starts_zygote(reason: Reason) -> bool {
     matches!(reason, Reason::NoZygote | Reason::Stale | Reason::Silent | Reason::Closed | Reason::Busy)
 }
 
-fn is_recent(path: &[u8], age: i64) -> bool {
+/// Was that file changed less than so many nanoseconds ago?
+pub fn is_recent(path: &[u8], age: i64) -> bool {
     let now = process::clock(libc::CLOCK_REALTIME);
     file::lstat(path).is_ok_and(|s| (0..age).contains(&(now - s.mtime)))
 }
@@ -87,6 +93,7 @@ fn hand_off(
     call: &Invocation,
     plan: &Plan,
     warm: &Warm,
+    forked: &Forked,
     place: &Place,
     blocked: u64,
     refused: &mut bool,
@@ -96,7 +103,7 @@ fn hand_off(
     if descriptors.len() + 1 > net::MAX_DESCRIPTORS {
         return Err(Reason::TooManyDescriptors);
     }
-    let table = match file::read_file(&place.file(&warm.key, "fresh"), 16 << 20) {
+    let table = match file::read_file(&place.file(&forked.key, "fresh"), 16 << 20) {
         Ok(table) => table,
         // Whoever answers at a place of the user's own choosing without a table of ours is not for us, nor to be replaced.
         Err(Errno(libc::ENOENT)) if place.named => {
@@ -109,7 +116,7 @@ fn hand_off(
     freshness::check(&table, call.environ)?;
     let (socket, peer) = connect(place)?;
     let directory = file::open(b".", libc::O_PATH | libc::O_DIRECTORY, 0).map_err(|_| Reason::System)?;
-    let request = request(call, plan, warm, &table, blocked, &descriptors)?;
+    let request = request(call, plan, warm, forked, &table, blocked, &descriptors)?;
     let mut sent = Vec::with_capacity(descriptors.len() + 1);
     sent.push(directory.number());
     sent.extend_from_slice(&descriptors);
@@ -125,10 +132,10 @@ fn hand_off(
     *refused = true;
     let mut worker = await_ready(socket, peer)?;
     *refused = false;
-    record::warm(call, warm, worker.pid);
+    record::warm(call, Engine::Fork, &forked.key, worker.pid);
     // The hand-off. A message that could not be sent was not received.
     net::send(worker.socket.number(), wire::COMMIT, &[]).map_err(|_| Reason::Closed)?;
-    record::count_warm(call);
+    record::count_warm(call, Engine::Fork);
     // The caller's pipes must see their end when the worker closes them.
     worker.errors = relay::Errors::keep(descriptors.contains(&2));
     descriptors.iter().for_each(|&fd| file::close(fd));
@@ -165,18 +172,19 @@ fn request(
     call: &Invocation,
     plan: &Plan,
     warm: &Warm,
+    forked: &Forked,
     table: &Table,
     blocked: u64,
     descriptors: &[i32],
 ) -> Result<Vec<u8>, Reason> {
-    let facts = &warm.facts;
+    let facts = &forked.facts;
     let affinity = process::affinity().map_err(|_| Reason::System)?;
     let mut argv: Vec<&[u8]> = call.argv.to_vec();
     if let Some(first) = argv.first_mut() {
         *first = &plan.found.orig_argv0;
     }
     let request = Request {
-        key: warm.key,
+        key: forked.key,
         nonce: table.nonce,
         pid: facts.pid,
         group: facts.group,

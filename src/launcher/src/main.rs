@@ -13,18 +13,21 @@ mod fork;
 mod outcome;
 mod record;
 mod relay;
+mod restore;
 mod start;
 mod witness;
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use pyzy_core::image;
 use pyzy_core::locate::MARKER;
 use pyzy_core::reason::Reason;
 use pyzy_core::version;
 use pyzy_launch::installation;
-use pyzy_launch::plan::{self, Invocation, Plan};
+use pyzy_launch::plan::{self, Invocation, Plan, Warm};
 use pyzy_sys::bare::{Arguments, Bump};
 use pyzy_sys::{Initial, file, process};
+use start::Wish;
 
 #[global_allocator]
 static ALLOCATOR: Bump = Bump::new();
@@ -47,6 +50,9 @@ static VERSION: [u8; version::MARK.len()] = *match version::MARK.as_bytes().firs
 
 fn main(initial: Initial) -> ! {
     let arguments = Arguments::from_stack(initial);
+    if arguments.argv.first() == Some(&image::TRIAL.as_bytes()) {
+        restore::trial(&arguments)
+    }
     let own = installation::launcher(file::readlink(b"/proc/self/exe").unwrap_or_default());
     let call = Invocation {
         argv: &arguments.argv,
@@ -60,15 +66,32 @@ fn main(initial: Initial) -> ! {
         Err(error) => fail(&error.to_string(), error.exit_code()),
     };
     let reason = match &plan.warm {
-        Ok(warm) => fork::run(&call, &plan, warm),
+        Ok(warm) => warm_run(&arguments, &call, &plan, warm),
         Err(reason) => *reason,
     };
     record::fallback(&call, reason);
-    exec(&call, &plan, reason)
+    exec(&call, &plan)
+}
+
+/// Tries the engines, one after the other; comes back with the last one's reason.
+fn warm_run(arguments: &Arguments, call: &Invocation, plan: &Plan, warm: &Warm) -> Reason {
+    let mut reason = Reason::EngineOff;
+    let mut asked = false;
+    if warm.engines.restore {
+        reason = restore::run(arguments, call, plan, warm, || start::zygote(call, Wish { image: true, replace: true }));
+        asked = restore::ask_for_image(call, warm, reason);
+    }
+    if warm.engines.fork {
+        reason = match warm.forked(false) {
+            Ok(forked) => fork::run(call, plan, warm, &forked, asked),
+            Err(reason) => reason,
+        };
+    }
+    reason
 }
 
 /// Becomes the real interpreter.
-fn exec(call: &Invocation, plan: &Plan, _reason: Reason) -> ! {
+fn exec(call: &Invocation, plan: &Plan) -> ! {
     let mut argv: Vec<&[u8]> = Vec::with_capacity(call.argv.len().max(1));
     argv.push(&plan.found.argv0);
     argv.extend(call.argv.iter().skip(1));

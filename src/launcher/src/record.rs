@@ -2,11 +2,13 @@
 
 use alloc::vec::Vec;
 use pyzy_core::cmdline;
+use pyzy_core::key::Key;
 use pyzy_core::reason::Reason;
+use pyzy_core::route::Engine;
 use pyzy_core::tally;
 use pyzy_core::vars;
 use pyzy_launch::place;
-use pyzy_launch::plan::{Invocation, Warm};
+use pyzy_launch::plan::Invocation;
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::{Errno, libc, process};
 
@@ -23,20 +25,20 @@ pub fn fallback(call: &Invocation, reason: Reason) {
 }
 
 /// Notes a hand-off that is about to happen: whoever reads what the script says finds the line in the log.
-pub fn warm(call: &Invocation, warm: &Warm, worker: i32) {
+pub fn warm(call: &Invocation, engine: Engine, key: &Key, worker: i32) {
     log(call, |line| {
         line.extend_from_slice(b" route=warm engine=");
-        line.extend_from_slice(warm.engine.name().as_bytes());
+        line.extend_from_slice(engine.name().as_bytes());
         line.extend_from_slice(b" worker=");
         push_decimal(line, worker as u64);
         line.extend_from_slice(b" key=");
-        line.extend_from_slice(&warm.key.hex());
+        line.extend_from_slice(&key.hex());
     });
 }
 
 /// Counts a hand-off that has happened.
-pub fn count_warm(call: &Invocation) {
-    count(call, tally::WARM_OFFSET);
+pub fn count_warm(call: &Invocation, engine: Engine) {
+    count(call, tally::offset_of_engine(engine));
 }
 
 /// Notes that nobody knows how a run ended.

@@ -11,16 +11,27 @@ use pyzy_sys::{file, net, process, signal};
 /// and most scripts are over by then.
 const COURTESY: i64 = 100_000_000;
 
-/// Starts one, even where one is, if that must be replaced; does not wait for it.
-pub fn zygote(call: &Invocation, replace: bool) {
+/// What kind of zygote is wanted.
+#[derive(Clone, Copy)]
+pub struct Wish {
+    /// One that makes an image and serves callers without a terminal.
+    pub image: bool,
+    /// Even where one is: it must be replaced.
+    pub replace: bool,
+}
+
+/// Starts one; does not wait for it.
+pub fn zygote(call: &Invocation, wish: Wish) {
     let program = call.installed(PROGRAM);
     let mut argv: Vec<&[u8]> = Vec::with_capacity(call.argv.len() + 8);
     argv.extend([&b"pyzy"[..], b"zygote", b"--start", b"--own", call.own]);
     if let Some(path) = call.exec_path {
         argv.extend([&b"--exec-path"[..], path]);
     }
-    if replace {
-        argv.push(b"--replace");
+    for (wanted, flag) in [(wish.image, &b"--image"[..]), (wish.replace, b"--replace")] {
+        if wanted {
+            argv.push(flag);
+        }
     }
     argv.push(b"--");
     argv.extend(call.argv);

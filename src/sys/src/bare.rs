@@ -19,6 +19,45 @@ pub struct Arguments {
     pub exec_path: Option<&'static [u8]>,
     /// `AT_SECURE`: the kernel distrusts the environment (set-user-ID, capabilities).
     pub secure: bool,
+    /// Where all this lies.
+    pub stack: Stack,
+}
+
+/// The initial stack, by address (`fs/binfmt_elf.c`, create_elf_tables): for a program that takes it over.
+#[derive(Clone, Copy)]
+pub struct Stack {
+    /// argc, where the stack pointer was.
+    pub start: usize,
+    /// The table of arguments.
+    pub argv: usize,
+    /// The table of variables.
+    pub environ: usize,
+    /// The auxiliary vector: pairs of words.
+    pub auxv: usize,
+    /// How many pairs it has, the last one (`AT_NULL`) included.
+    pub pairs: usize,
+}
+
+impl Stack {
+    /// The value of an entry of the auxiliary vector; 0 without one.
+    pub fn auxiliary(&self, kind: u64) -> usize {
+        self.entry(kind).map_or(0, |value| *value)
+    }
+
+    /// Changes an entry of the auxiliary vector, if it is there.
+    pub fn set_auxiliary(&mut self, kind: u64, new: usize) {
+        if let Some(value) = self.entry(kind) {
+            *value = new;
+        }
+    }
+
+    fn entry(&self, kind: u64) -> Option<&'static mut usize> {
+        (0..self.pairs)
+            .map(|at| (self.auxv + at * 16) as *mut usize)
+            // SAFETY: `from_stack` has counted the pairs; they are this process's own memory; one thread.
+            .find(|&pair| unsafe { *pair } as u64 == kind)
+            .map(|pair| unsafe { &mut *pair.add(1) })
+    }
 }
 
 impl Arguments {
@@ -35,17 +74,13 @@ impl Arguments {
             let count = (0..).take_while(|&i| *envp.add(i) != 0).count();
             let mut environ = Vec::with_capacity(count);
             environ.extend((0..count).map(|i| bytes_of(*envp.add(i))));
-            let mut aux = envp.add(count + 1);
-            let (mut exec_path, mut secure) = (None, false);
-            while *aux != 0 {
-                match *aux as u64 {
-                    libc::AT_EXECFN => exec_path = Some(bytes_of(*aux.add(1))),
-                    libc::AT_SECURE => secure = *aux.add(1) != 0,
-                    _ => {}
-                }
-                aux = aux.add(2);
-            }
-            Arguments { argv: argument_list, environ, exec_path, secure }
+            let auxv = envp.add(count + 1);
+            let pairs = (0..).take_while(|&i| *auxv.add(2 * i) != 0).count() + 1;
+            let (start, argv, environ_at, auxv) = (initial.0 as usize, argv as usize, envp as usize, auxv as usize);
+            let stack = Stack { start, argv, environ: environ_at, auxv, pairs };
+            let exec_path = Some(stack.auxiliary(libc::AT_EXECFN)).filter(|&at| at != 0).map(|at| bytes_of(at));
+            let secure = stack.auxiliary(libc::AT_SECURE) != 0;
+            Arguments { argv: argument_list, environ, exec_path, secure, stack }
         }
     }
 }

@@ -116,6 +116,10 @@ pub struct Stat {
     pub size: u64,
     /// Blocks of 512 bytes on disk; 0 for a file that is all hole.
     pub blocks: u64,
+    /// The size of blocks that reading and writing should use, bytes.
+    pub block: u32,
+    /// The device that a device file stands for, `major << 32 | minor`.
+    pub device: u64,
     /// Last change of contents, nanoseconds since the epoch.
     pub mtime: i64,
     /// Last change of the inode, nanoseconds since the epoch.
@@ -161,6 +165,8 @@ fn statx(dir: i32, path: *const u8, flags: i32) -> Result<Stat> {
         gid: raw.stx_gid,
         size: raw.stx_size,
         blocks: raw.stx_blocks,
+        block: raw.stx_blksize,
+        device: u64::from(raw.stx_rdev_major) << 32 | u64::from(raw.stx_rdev_minor),
         mtime: nanos(raw.stx_mtime),
         ctime: nanos(raw.stx_ctime),
     })

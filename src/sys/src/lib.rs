@@ -11,10 +11,11 @@
 
 extern crate alloc;
 
-mod arch;
+pub mod arch;
 #[cfg(feature = "bare")]
 pub mod bare;
 pub mod file;
+pub mod memory;
 pub mod net;
 pub mod process;
 pub mod signal;

@@ -75,13 +75,20 @@ pub struct Limit {
 /// How many resources there are (`RLIM_NLIMITS`, the same on every architecture).
 pub const LIMITS: usize = 16;
 
+/// One limit of this process.
+pub fn limit(resource: usize) -> Result<Limit> {
+    let mut limit = Limit::default();
+    let at = &mut limit as *mut Limit as usize;
+    // SAFETY: `Limit` has the layout of the kernel's `struct rlimit64`.
+    check(unsafe { syscall(libc::SYS_prlimit64, [0, resource, 0, at, 0, 0]) })?;
+    Ok(limit)
+}
+
 /// All limits of this process, by resource number.
 pub fn limits() -> Result<[Limit; LIMITS]> {
     let mut all = [Limit::default(); LIMITS];
-    for (resource, limit) in all.iter_mut().enumerate() {
-        let at = limit as *mut Limit as usize;
-        // SAFETY: `Limit` has the layout of the kernel's `struct rlimit64`.
-        check(unsafe { syscall(libc::SYS_prlimit64, [0, resource, 0, at, 0, 0]) })?;
+    for (resource, one) in all.iter_mut().enumerate() {
+        *one = limit(resource)?;
     }
     Ok(all)
 }
@@ -167,6 +174,11 @@ pub fn set_oom_score_adj(value: i32) -> Result<()> {
 /// The execution domain (`man 2 personality`), for example without address randomisation.
 pub fn personality() -> u32 {
     plain(libc::SYS_personality, [0xffff_ffff, 0, 0, 0]).unwrap_or(0) as u32
+}
+
+/// Sets the execution domain; some of it takes effect with the next exec only.
+pub fn set_personality(personality: u32) -> Result<()> {
+    plain(libc::SYS_personality, [personality as usize, 0, 0, 0]).map(drop)
 }
 
 /// The NUMA policy of this thread: mode and first nodes (`man 2 get_mempolicy`); all ones without NUMA.

@@ -35,12 +35,38 @@ fn change_mask(how: i32, set: Set) -> Result<Set> {
 
 /// The kernel's `struct sigaction`; on x86-64 a restorer stands before the mask, on aarch64 too.
 #[repr(C)]
-#[derive(Clone, Copy, Default)]
-struct Action {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Action {
     handler: usize,
     flags: usize,
     restorer: usize,
     mask: Set,
+}
+
+impl Action {
+    /// The default action?
+    pub fn is_default(&self) -> bool {
+        self.handler == libc::SIG_DFL
+    }
+}
+
+/// What is done at a signal.
+pub fn action(signal: i32) -> Result<Action> {
+    let mut action = Action::default();
+    let at = &mut action as *mut Action as usize;
+    // SAFETY: `action` is writable and of the kernel's layout.
+    check(unsafe { syscall(libc::SYS_rt_sigaction, [signal as usize, 0, at, 8, 0, 0]) })?;
+    Ok(action)
+}
+
+/// Sets what is done at a signal.
+///
+/// # Safety
+/// Its handler can be called as the action says.
+pub unsafe fn set_action(signal: i32, action: &Action) -> Result<()> {
+    let at = action as *const Action as usize;
+    // SAFETY: a valid action of the kernel's layout, and the caller's promise.
+    check(unsafe { syscall(libc::SYS_rt_sigaction, [signal as usize, at, 0, 8, 0, 0]) }).map(drop)
 }
 
 /// Sets a signal to its default action.
@@ -55,26 +81,14 @@ pub fn set_ignored(signal: i32) -> Result<()> {
 
 /// `handler` is one of the two that are no functions.
 fn set_handler(signal: i32, handler: usize) -> Result<()> {
-    let action = Action { handler, ..Action::default() };
-    // SAFETY: a valid action of the kernel's layout.
-    check(unsafe { syscall(libc::SYS_rt_sigaction, [signal as usize, &action as *const Action as usize, 0, 8, 0, 0]) })
-        .map(drop)
+    // SAFETY: nothing will be called.
+    unsafe { set_action(signal, &Action { handler, ..Action::default() }) }
 }
 
 /// The signals that are ignored now.
 pub fn ignored() -> Set {
-    let mut set = 0;
-    for signal in 1..=64 {
-        let mut action = Action::default();
-        // SAFETY: `action` is writable and of the kernel's layout.
-        let got = unsafe {
-            syscall(libc::SYS_rt_sigaction, [signal as usize, 0, &mut action as *mut Action as usize, 8, 0, 0])
-        };
-        if got == 0 && action.handler == libc::SIG_IGN {
-            set |= only(signal);
-        }
-    }
-    set
+    let ignored = |signal| action(signal).is_ok_and(|action| action.handler == libc::SIG_IGN);
+    (1..=64).filter(|&signal| ignored(signal)).fold(0, |set, signal| set | only(signal))
 }
 
 /// `kill(2)`.

@@ -68,6 +68,7 @@ unsafe extern "C-unwind" {
     ) -> c_int;
     pub fn Py_FinalizeEx() -> c_int;
     pub fn PyErr_Print();
+    pub fn Py_Exit(code: c_int) -> !;
     pub fn PyObject_CallObject(callable: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject;
 }
 

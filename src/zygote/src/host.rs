@@ -14,6 +14,10 @@ pub unsafe extern "C-unwind" fn main(argc: c_int, argv: *mut *mut c_char, _envir
     trace::resolve_all();
     let Some(record) = take_record() else { return 1 };
     let Some(start) = Start::decode(record) else { return 1 };
+    if start.image.is_some_and(|image| image.compact) {
+        let now = pyzy_sys::process::personality();
+        let _ = pyzy_sys::process::set_personality(now & !(libc::ADDR_COMPAT_LAYOUT as u32));
+    }
     if start.role == Role::Probe {
         // A start-up that hangs must not outlive whoever waits for it.
         let _ = pyzy_sys::process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
@@ -46,7 +50,9 @@ fn take_record() -> Option<&'static [u8]> {
     file::close(number);
     // The library's, through which ld.so loaded us.
     for fd in file::open_descriptors().ok()?.into_iter().filter(|&fd| fd > 2) {
-        if !Start::decode(&bytes).is_some_and(|start| fd == start.descriptor || fd == start.log) {
+        if !Start::decode(&bytes).is_some_and(|start| {
+            fd == start.descriptor || fd == start.log || start.image.is_some_and(|image| fd == image.lock)
+        }) {
             file::close(fd);
         }
     }
@@ -55,6 +61,7 @@ fn take_record() -> Option<&'static [u8]> {
 
 /// `pymain_init` of `Modules/main.c`.
 unsafe fn initialise(argc: c_int, argv: *mut *mut c_char) -> Result<(), String> {
+    crate::quiet::before_init();
     let mut config = capi::PyConfig::zeroed();
     // SAFETY: the buffer is larger than any PyConfig; the interpreter is not yet initialised.
     unsafe {

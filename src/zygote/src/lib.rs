@@ -6,15 +6,21 @@
 //! functions; no struct layout is assumed. Rooms: `hook` (getting in), `host`
 //! (initialising), `probe` and `trace` (measuring start-up), `serve` (the
 //! zygote's loop), `spare` (a worker forked in advance), `worker` (becoming the caller), `run` (running a script and
-//! ending as CPython does), `capi` (functions outside the limited API).
+//! ending as CPython does), `quiet` (the proof that an ending would be silent), `capi` (functions outside the limited API).
 
+mod adopt;
 mod capi;
+mod entry;
 mod floor;
+mod holes;
 mod hook;
 mod host;
+mod image;
+mod importer;
 mod page;
 mod path0;
 mod probe;
+mod quiet;
 mod run;
 mod serve;
 mod spare;

@@ -6,7 +6,7 @@
 //! the script.
 
 use crate::capi::{self, Object, PyCompilerFlags};
-use crate::{floor, path0};
+use crate::{entry, floor, importer, path0, quiet};
 use libc::{FILE, c_int};
 use pyo3::ffi;
 use std::ffi::{CStr, CString};
@@ -38,7 +38,7 @@ impl Script {
         // SAFETY: the GIL is held; live objects.
         unsafe {
             // pymain_get_importer: leaves an entry in sys.path_importer_cache, as cold.
-            let importer = Object::own(ffi::PyImport_GetImporter(name.raw()))?;
+            let importer = importer::find(&path, &name)?;
             if importer.raw() != ffi::Py_None() {
                 insert_path(&name, path0)?;
                 return Some(Script { path, name, kind: Kind::Importer });
@@ -66,6 +66,7 @@ impl Script {
     /// The hand-off has happened: runs the script and ends the process.
     pub fn run_and_exit(self) -> ! {
         let mut script = Some(self);
+        quiet::begin();
         // SAFETY: `finish` takes what it is given, once, and does not come back.
         unsafe { floor::call(finish, (&raw mut script).cast()) };
         unreachable!("the script's process has ended")
@@ -97,7 +98,7 @@ unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
         let (mut code, interrupted) = script.run();
         offer_prompt(&mut code);
         capi::with_interpreter(c"_PyInterpreterState_SetNotRunningMain");
-        if capi::Py_FinalizeEx() < 0 {
+        if !quiet::is_silent() && capi::Py_FinalizeEx() < 0 {
             code = 120;
         }
         if interrupted {
@@ -106,6 +107,7 @@ unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
             libc::kill(libc::getpid(), libc::SIGINT);
             code = libc::SIGINT + 128;
         }
+        entry::before_exit();
         libc::exit(code)
     }
 }
@@ -125,15 +127,14 @@ unsafe fn run_importer() -> (c_int, bool) {
             return (0, false);
         }
         let interrupted = ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
-        // SystemExit ends the process in here, after finalising, as in CPython.
-        capi::PyErr_Print();
+        print_error();
         (1, interrupted)
     }
 }
 
 /// `_PyRun_SimpleFileObject`.
 unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool) {
-    let mut flags = PyCompilerFlags { flags: 0, feature_version: minor_version() };
+    let mut flags = PyCompilerFlags { flags: 0, feature_version: quiet::minor_version() };
     // SAFETY: the GIL is held; live objects.
     unsafe {
         if is_compiled(file, path) {
@@ -163,8 +164,7 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
             flush_streams();
             drop(module);
             if value.is_null() {
-                // SystemExit ends the process in here, after finalising, as in CPython.
-                capi::PyErr_Print();
+                print_error();
             } else {
                 ffi::Py_DECREF(value);
                 code = 0;
@@ -178,6 +178,58 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
             }
         }
         (code, interrupted)
+    }
+}
+
+/// `PyErr_Print`. SystemExit ends the process in here, after finalising.
+unsafe fn print_error() {
+    // SAFETY: the GIL is held and an error is set; the error is put back as it was.
+    unsafe {
+        if ffi::PyErr_Occurred() == ffi::PyExc_SystemExit {
+            let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+            #[allow(deprecated)]
+            ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
+            let code = exit_code(value);
+            #[allow(deprecated)]
+            ffi::PyErr_Restore(kind, value, trace);
+            if let (Some(code), Some(0)) = (code, flag(c"inspect")) {
+                // handle_system_exit (`Python/pythonrun.c`): the traceback, and what it holds, goes first.
+                libc::fflush(stdout);
+                ffi::PyErr_Clear();
+                if quiet::is_silent() {
+                    libc::exit(code);
+                }
+                capi::Py_Exit(code);
+            }
+        }
+        capi::PyErr_Print();
+    }
+}
+
+unsafe extern "C" {
+    static stdin: *mut FILE;
+    static stdout: *mut FILE;
+}
+
+/// The code of a plain SystemExit with nothing to print: None or a number.
+unsafe fn exit_code(value: *mut ffi::PyObject) -> Option<c_int> {
+    // SAFETY: the GIL is held; null or a live object.
+    unsafe {
+        let Some(mut value) = Object::share(value) else { return Some(0) };
+        if ffi::Py_TYPE(value.raw()) == ffi::PyExc_SystemExit.cast() {
+            value = value.attribute(c"code")?;
+        }
+        if value.raw() == ffi::Py_None() {
+            return Some(0);
+        }
+        (ffi::PyLong_CheckExact(value.raw()) != 0).then_some(())?;
+        let code = ffi::PyLong_AsLong(value.raw());
+        if !ffi::PyErr_Occurred().is_null() {
+            // Too large: versions differ in what they say.
+            ffi::PyErr_Clear();
+            return None;
+        }
+        Some(code as c_int)
     }
 }
 
@@ -239,15 +291,12 @@ fn last_type_is_interrupt() -> bool {
 
 /// `pymain_repl`: a script that sets PYTHONINSPECT gets a prompt when standard input is a terminal.
 unsafe fn offer_prompt(code: &mut c_int) {
-    let mut flags = PyCompilerFlags { flags: 0, feature_version: minor_version() };
+    let mut flags = PyCompilerFlags { flags: 0, feature_version: quiet::minor_version() };
     // SAFETY: the GIL is held; C strings.
     unsafe {
         let value = libc::getenv(c"PYTHONINSPECT".as_ptr());
         if value.is_null() || *value == 0 || flag(c"ignore_environment") != Some(0) || libc::isatty(0) == 0 {
             return;
-        }
-        unsafe extern "C" {
-            static stdin: *mut FILE;
         }
         let failed = capi::PyRun_AnyFileExFlags(stdin, c"<stdin>".as_ptr(), 0, &mut flags);
         *code = (failed != 0).into();
@@ -274,13 +323,6 @@ fn safe_path() -> Option<bool> {
     flag(c"safe_path").or_else(|| flag(c"isolated")).map(|value| value != 0)
 }
 
-fn minor_version() -> c_int {
-    // SAFETY: a static string such as "3.12.1 (main, …".
-    let text = unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes();
-    let digits = text.get(2..).unwrap_or(b"").iter().take_while(|b| b.is_ascii_digit());
-    digits.fold(0, |n, b| n * 10 + c_int::from(b - b'0'))
-}
-
 /// `pymain_sys_path_add_path0`, and what the interpreter remembers beside it.
 unsafe fn insert_path(entry: &Object, place: Option<usize>) -> Option<()> {
     path0::set(place, entry);
@@ -296,7 +338,7 @@ fn absolute(argument: &[u8]) -> Vec<u8> {
         return argument.to_vec();
     }
     match working_directory() {
-        Some(mut path) if argument != b"." || minor_version() < 11 => {
+        Some(mut path) if argument != b"." || quiet::minor_version() < 11 => {
             path.push(b'/');
             path.extend_from_slice(argument);
             path

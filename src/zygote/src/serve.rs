@@ -4,6 +4,7 @@
 //! says one thing and then only hangs up; whatever it says instead, it is
 //! closed and nobody else notices.
 
+use crate::image::{self, Imager};
 use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
 use crate::worker::{self, Caller, Prepared};
@@ -42,7 +43,8 @@ struct Connection {
 
 struct Zygote<'a> {
     start: &'a Start<'a>,
-    prepared: Prepared,
+    /// Not on the stack: a restored process has another one.
+    prepared: &'static Prepared,
     page: StatusPage,
     listener: Option<Fd>,
     inode: (u64, u64),
@@ -54,6 +56,8 @@ struct Zygote<'a> {
     spare: Option<Spare>,
     spare_due: i64,
     changed: Vec<(usize, usize)>,
+    /// The child that makes the image.
+    imager: Option<Imager>,
     buffer: Vec<u8>,
     last_use: i64,
     session: i32,
@@ -69,7 +73,7 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
         log.line(&format!("cannot prepare: {}", worker::take_exception()));
         return 1;
     };
-    match Zygote::new(start, prepared) {
+    match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
             // A worker whose main thread ends alone unwinds through here; the descriptors' numbers are the script's then.
             let mut zygote = std::mem::ManuallyDrop::new(zygote);
@@ -103,7 +107,7 @@ impl Log {
 }
 
 impl<'a> Zygote<'a> {
-    fn new(start: &'a Start<'a>, prepared: Prepared) -> Result<Zygote<'a>, &'static str> {
+    fn new(start: &'a Start<'a>, prepared: &'static Prepared) -> Result<Zygote<'a>, &'static str> {
         let _ = signal::set_mask(signal::EVERY);
         let set = WATCHED.iter().fold(0, |set, &s| set | signal::only(s));
         let signals = signal::reader(set).map_err(|_| "cannot watch signals")?;
@@ -114,7 +118,7 @@ impl<'a> Zygote<'a> {
             None
         };
         process::set_name(b"pyzy-zygote\0\0\0\0\0");
-        if !is_fresh(start.table) {
+        if !Table::decode(start.table).is_some_and(|table| worker::is_fresh(&table)) {
             return Err("a file that start-up reads has changed meanwhile");
         }
         let page = StatusPage::create(start);
@@ -130,13 +134,16 @@ impl<'a> Zygote<'a> {
             spare: None,
             spare_due: 0,
             changed: Vec::new(),
+            imager: None,
             buffer: vec![0; wire::MAX_MESSAGE + 1],
             last_use: process::clock(libc::CLOCK_BOOTTIME),
             session,
             cgroup: file::read_file(b"/proc/self/cgroup", 1 << 16).ok(),
             pid: process::id(),
         };
-        zygote.changed = spare::train(&zygote.prepared);
+        // Before anybody's request is read: an image holds nothing but what start-up made.
+        zygote.imager = Imager::fork(start, zygote.prepared);
+        zygote.changed = spare::train(zygote.prepared);
         if zygote.publish().is_err() {
             zygote.page.remove();
             return Err(CANNOT_PUBLISH);
@@ -217,9 +224,9 @@ impl<'a> Zygote<'a> {
             let now = process::clock(libc::CLOCK_BOOTTIME);
             // Here, so that those who wait already have been served.
             if self.wants_spare() && self.spare_due <= now {
-                self.spare = Spare::fork(&self.prepared, &self.changed);
+                self.spare = Spare::fork(self.prepared, &self.changed);
             }
-            let running = self.connections.iter().any(|c| c.worker.is_some());
+            let running = self.connections.iter().any(|c| c.worker.is_some()) || self.imager.is_some();
             if !running && (self.listener.is_none() || self.idle_left(now) <= 0) {
                 return;
             }
@@ -258,9 +265,25 @@ impl<'a> Zygote<'a> {
         }
     }
 
+    /// How long until nobody has called for too long. Who is served by the image does not come to us: it notes that.
     fn idle_left(&self, now: i64) -> i64 {
         let limit = self.start.idle.min(10_000_000).saturating_mul(1_000_000_000) as i64;
-        self.last_use + limit - now
+        let left = self.last_use + limit - now;
+        if left > 0 {
+            return left;
+        }
+        let last = self.image_path().filter(|path| self.owns(path)).and_then(|path| image::last_use(&path));
+        last.map_or(left, |last| last as i64 + limit - now)
+    }
+
+    fn image_path(&self) -> Option<Vec<u8>> {
+        let image = self.start.image?;
+        Some([self.start.runtime, b"/", &image.key.hex(), b".image"].concat())
+    }
+
+    /// Is that image ours?
+    fn owns(&self, path: &[u8]) -> bool {
+        image::nonce(path) == Some(self.start.nonce)
     }
 
     fn next_deadline(&self, now: i64, running: bool) -> Option<i64> {
@@ -380,7 +403,7 @@ impl<'a> Zygote<'a> {
             None => unsafe {
                 spare::fork(|| {
                     let caller = Caller { request, descriptors, connection, group: group.number, zygote: self.pid };
-                    worker::run(caller, &self.prepared)
+                    worker::run(caller, self.prepared)
                 })
             },
         };
@@ -428,6 +451,13 @@ impl<'a> Zygote<'a> {
                 self.spare = None;
                 continue;
             }
+            if self.imager.as_ref().is_some_and(|imager| imager.pid == pid) {
+                if libc::WIFEXITED(status) || libc::WIFSIGNALED(status) {
+                    log.line(if status == 0 { "image made" } else { "no image could be made" });
+                    self.imager = None;
+                }
+                continue;
+            }
             let at = self.connections.iter().position(|c| c.worker == Some(pid));
             let answer = if libc::WIFSTOPPED(status) {
                 Answer::Stopped(libc::WSTOPSIG(status))
@@ -471,6 +501,13 @@ impl<'a> Zygote<'a> {
             self.page.state(State::Leaving);
             if !self.is_superseded() {
                 let _ = file::unlink(self.start.socket);
+                // A successor replaces the image as well, when it has its own.
+                if let Some(imager) = self.imager.take() {
+                    let _ = signal::send(imager.pid, libc::SIGKILL);
+                }
+                if let Some(path) = self.image_path().filter(|path| self.owns(path)) {
+                    let _ = file::unlink(&path);
+                }
             }
         }
         self.connections.retain(|c| c.worker.is_some());
@@ -546,9 +583,4 @@ impl Drop for Group {
             let _ = process::wait(pid);
         }
     }
-}
-
-/// Is every path still as the table says?
-fn is_fresh(table: &[u8]) -> bool {
-    Table::decode(table).is_some_and(|table| table.paths.iter().all(|(path, facts)| file::facts(path) == *facts))
 }

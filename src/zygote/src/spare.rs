@@ -114,7 +114,7 @@ fn rehearse(prepared: &Prepared) -> Option<Vec<(usize, usize)>> {
         fork(|| {
             let path = format!("/proc/self/fd/{}", script.number());
             let _ = signal::set_mask(0);
-            if prepared.set_streams().is_some()
+            if prepared.rehearse().is_some()
                 && let Some(script) = Script::prepare(path.as_bytes(), prepared.path0)
             {
                 script.rehearse();
@@ -143,7 +143,8 @@ fn rehearse(prepared: &Prepared) -> Option<Vec<(usize, usize)>> {
     Some(runs(bytes.chunks_exact(8).map(|c| usize::from_ne_bytes(c.try_into().unwrap_or_default()))))
 }
 
-fn memory_file(name: &std::ffi::CStr) -> Option<Fd> {
+/// A file in memory.
+pub fn memory_file(name: &std::ffi::CStr) -> Option<Fd> {
     // SAFETY: a C string.
     let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
     (fd >= 0).then(|| Fd::own(fd))

@@ -5,13 +5,16 @@
 //! line, streams. Anything that cannot be made equal ends in `Refused`, and
 //! the launcher runs the real interpreter: no code of the user's has run yet.
 
+use crate::adopt::{self, Adopter};
 use crate::capi::Object;
-use crate::path0;
 use crate::run::Script;
+use crate::{holes, importer, path0, quiet};
 use pyo3::ffi;
+use pyzy_core::fresh::Table;
 use pyzy_core::reason::Reason;
 use pyzy_core::wire::{self, Answer, Ask, Request};
 use pyzy_sys::file::{self, Fd};
+use pyzy_sys::memory::{self, Layout};
 use pyzy_sys::process::{self, Limit};
 use pyzy_sys::{net, signal};
 use std::ffi::{CStr, CString};
@@ -22,14 +25,14 @@ const SOURCE: &CStr =
         Err(_) => panic!("python/worker.py holds a NUL"),
     };
 
+/// A script that does a little of what scripts do.
+const WARM_UP: &CStr = c"def f(x):\n    return [y for y in x]\nf('ab')\n";
+
 /// A variable set, or (without a value) removed.
 type Change = (CString, Option<CString>);
 
 /// The environment of this process, in order.
 pub fn environment() -> Vec<CString> {
-    unsafe extern "C" {
-        static environ: *const *const libc::c_char;
-    }
     let mut entries = Vec::new();
     // SAFETY: a null-terminated table of C strings; one thread.
     unsafe {
@@ -58,8 +61,7 @@ fn changes(before: &[CString], after: &[CString]) -> Vec<Change> {
 
 /// What the zygote prepares once, for all its workers.
 pub struct Prepared {
-    become_caller: Object,
-    rehearse: Object,
+    adopter: Adopter,
     /// Where the interpreter keeps the script's directory.
     pub path0: Option<usize>,
     memory: MemoryMap,
@@ -78,28 +80,44 @@ impl Prepared {
             ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
             let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
             Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
-            let function = Object::share(ffi::PyDict_GetItemString(globals.raw(), c"become".as_ptr()))?;
-            let rehearse = Object::share(ffi::PyDict_GetItemString(globals.raw(), c"rehearse".as_ptr()))?;
+            let adopter = Adopter::new(&globals)?;
             let mut changes = changes(before, &environment());
             for (name, value) in reported {
                 changes.push((CString::new(*name).ok()?, value.and_then(|v| CString::new(v).ok())));
             }
-            Some(Prepared {
-                become_caller: function,
-                rehearse,
-                path0: path0::find(),
-                memory: MemoryMap::read()?,
-                changes,
-            })
+            importer::prepare();
+            quiet::prepare();
+            // After that, which knows all open files there are: these are closed without a trace.
+            adopter.make_ready();
+            Some(Prepared { adopter, path0: path0::find(), memory: MemoryMap::read()?, changes })
         }
     }
 }
 
 impl Prepared {
-    /// Makes the standard streams anew, for a rehearsal.
-    pub fn set_streams(&self) -> Option<()> {
-        // SAFETY: the GIL is held; a live object.
-        unsafe { Object::own(ffi::PyObject_CallObject(self.rehearse.raw(), std::ptr::null_mut())).map(drop) }
+    /// What every run does before its script, for a rehearsal.
+    pub fn rehearse(&self) -> Option<()> {
+        self.adopter.adopt(&[b"python3"], 0, 0)
+    }
+
+    /// Goes once through what every run does, for its traces in memory: functions that are looked up when they are first
+    /// called, memory that is set aside. Nothing of it can be seen.
+    pub fn warm_up(&self) -> Option<()> {
+        self.rehearse()?;
+        adopt::drop_unused();
+        self.adopter.make_ready();
+        let _ = signal::ignored();
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let globals = Object::own(ffi::PyDict_New())?;
+            ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
+            for _ in 0..2 {
+                let code = Object::own(ffi::Py_CompileString(WARM_UP.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
+                Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
+            }
+        }
+        holes::fill();
+        Some(())
     }
 }
 
@@ -174,10 +192,8 @@ fn become_caller(caller: Caller, prepared: &Prepared) -> Result<(Fd, Script, u64
     }
     let refused = (number, Reason::Refused);
     prepared.memory.show(&request).ok_or(refused)?;
-    set_environ(&request.environ, &prepared.changes).ok_or(refused)?;
-    // SAFETY: the GIL is held.
-    unsafe { call_python(&request, prepared) }.ok_or(refused)?;
-    let script = Script::prepare(request.argv[request.script as usize], prepared.path0).ok_or(refused)?;
+    set_environ(&request.environ).ok_or(refused)?;
+    let script = enter(&request.argv, request.script as usize, request.ignored, prepared).ok_or(refused)?;
     let handle = signal::process_handle(process::id()).map_err(refuse)?;
     let ready = Answer::Ready { pid: process::id(), same_group: group > 0 && group == request.group };
     net::send(number, &ready.encode(), &[handle.number()]).map_err(refuse)?;
@@ -296,23 +312,57 @@ fn set_thread_stack(soft: u64) {
     }
 }
 
+/// The same, from the limit as it is now.
+pub fn adopt_stack_limit() {
+    if let Ok(limit) = process::limit(libc::RLIMIT_STACK as usize) {
+        set_thread_stack(limit.soft);
+    }
+}
+
 unsafe extern "C" {
     fn pthread_setattr_default_np(attributes: *const libc::pthread_attr_t) -> libc::c_int;
 }
 
-/// libc's `environ`: an array of our own making, exact and in order, and then what start-up does to it.
-fn set_environ(entries: &[&[u8]], changes: &[Change]) -> Option<()> {
-    unsafe extern "C" {
-        static mut environ: *mut *mut libc::c_char;
+/// Both engines' way to the script's first line, once libc's `environ` is the caller's: what start-up does to the
+/// environment, what Python knows of the caller, and the script itself. No code of the user's runs.
+pub fn enter(argv: &[&[u8]], script: usize, ignored: u64, prepared: &Prepared) -> Option<Script> {
+    change_environ(&prepared.changes)?;
+    if prepared.adopter.adopt(argv, script, ignored).is_none() {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_Clear() };
+        return None;
     }
+    Script::prepare(argv[script], prepared.path0)
+}
+
+unsafe extern "C" {
+    static mut environ: *mut *mut libc::c_char;
+}
+
+/// libc's `environ` becomes a table that somebody else has made and keeps.
+///
+/// # Safety
+/// A null-terminated table of C strings that lives for ever; one thread.
+pub unsafe fn take_environ(table: *mut *mut libc::c_char) {
+    // SAFETY: the caller's promise.
+    unsafe { environ = table };
+}
+
+/// libc's `environ`: an array of our own making, exact and in order.
+fn set_environ(entries: &[&[u8]]) -> Option<()> {
     let mut table = Vec::with_capacity(entries.len() + 1);
     for entry in entries {
         table.push(CString::new(*entry).ok()?.into_raw());
     }
     table.push(std::ptr::null_mut());
     // SAFETY: one thread; the table and its strings live for ever.
+    unsafe { take_environ(table.leak().as_mut_ptr()) };
+    Some(())
+}
+
+fn change_environ(changes: &[Change]) -> Option<()> {
+    // SAFETY: C strings; one thread.
     unsafe {
-        environ = table.leak().as_mut_ptr();
         for (name, value) in changes {
             let done = match value {
                 Some(value) => libc::setenv(name.as_ptr(), value.as_ptr(), 1),
@@ -326,63 +376,27 @@ fn set_environ(entries: &[&[u8]], changes: &[Change]) -> Option<()> {
     Some(())
 }
 
-/// `become` of python/worker.py.
-unsafe fn call_python(request: &Request, prepared: &Prepared) -> Option<()> {
-    // SAFETY: the GIL is held; live objects.
-    unsafe {
-        let entries = Object::own(ffi::PyList_New(0))?;
-        for text in environment() {
-            let entry = Object::own(ffi::PyBytes_FromString(text.as_ptr()))?;
-            ffi::PyList_Append(entries.raw(), entry.raw());
-        }
-        let ignored = Object::own(ffi::PyList_New(0))?;
-        for number in (1..=64).filter(|&n| request.ignored & signal::only(n) != 0) {
-            let number = Object::own(ffi::PyLong_FromLong(number.into()))?;
-            ffi::PyList_Append(ignored.raw(), number.raw());
-        }
-        let argv = Object::list(&request.argv[request.script as usize..])?;
-        let orig_argv = Object::list(&request.argv)?;
-        let arguments = Object::own(ffi::PyTuple_Pack(4, entries.raw(), ignored.raw(), argv.raw(), orig_argv.raw()))?;
-        let result = Object::own(ffi::PyObject_CallObject(prepared.become_caller.raw(), arguments.raw()));
-        if result.is_none() {
-            ffi::PyErr_Clear();
-        }
-        result.map(drop)
-    }
-}
-
-/// Where the kernel looks for command line and environment of a process.
-///
-/// `PR_SET_MM_MAP` (`man 2 prctl`; allowed to everybody as long as the executable stays, needs
-/// CONFIG_CHECKPOINT_RESTORE) makes `/proc/self/cmdline` and `environ` the caller's.
+/// Makes `/proc/self/cmdline` and `environ` those of the caller.
 struct MemoryMap {
-    /// start_code, end_code, start_stack, start_data, end_data, start_brk of `/proc/self/stat`.
-    bounds: [u64; 6],
+    bounds: Bounds,
 }
 
-/// `struct prctl_mm_map` (`include/uapi/linux/prctl.h`).
-#[repr(C)]
-struct PrctlMap {
-    code: [u64; 2],
-    data: [u64; 2],
-    brk: [u64; 2],
-    stack: u64,
-    arguments: [u64; 2],
-    environ: [u64; 2],
-    auxv: u64,
-    auxv_size: u32,
-    exe: u32,
+/// start_code, end_code, start_stack, start_data, end_data, start_brk of `/proc/self/stat`.
+pub type Bounds = [u64; 6];
+
+/// Where the kernel has the parts of this process.
+pub fn bounds() -> Option<Bounds> {
+    let stat = std::fs::read("/proc/self/stat").ok()?;
+    let fields = String::from_utf8_lossy(&stat[stat.iter().rposition(|&b| b == b')')? + 2..]).into_owned();
+    let fields: Vec<u64> = fields.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
+    // Field 3 (state) is the first after the name (man 5 proc_pid_stat).
+    let field = |number: usize| fields.get(number - 3).copied();
+    Some([field(26)?, field(27)?, field(28)?, field(45)?, field(46)?, field(47)?])
 }
 
 impl MemoryMap {
     fn read() -> Option<MemoryMap> {
-        let stat = std::fs::read("/proc/self/stat").ok()?;
-        let fields = String::from_utf8_lossy(&stat[stat.iter().rposition(|&b| b == b')')? + 2..]).into_owned();
-        let fields: Vec<u64> = fields.split_whitespace().map(|f| f.parse().unwrap_or(0)).collect();
-        // Field 3 (state) is the first after the name (man 5 proc_pid_stat).
-        let field = |number: usize| fields.get(number - 3).copied();
-        let bounds = [field(26)?, field(27)?, field(28)?, field(45)?, field(46)?, field(47)?];
-        Some(MemoryMap { bounds })
+        Some(MemoryMap { bounds: bounds()? })
     }
 
     fn show(&self, request: &Request) -> Option<()> {
@@ -396,7 +410,7 @@ impl MemoryMap {
             [text.as_ptr() as u64, text.as_ptr() as u64 + text.len() as u64]
         };
         let [code, code_end, stack, data, data_end, brk] = self.bounds;
-        let map = PrctlMap {
+        let layout = Layout {
             code: [code, code_end],
             data: [data, data_end],
             // SAFETY: asks only.
@@ -408,18 +422,13 @@ impl MemoryMap {
             auxv_size: 0,
             exe: u32::MAX,
         };
-        // SAFETY: the structure is the kernel's and outlives the call.
-        let done = unsafe {
-            libc::prctl(
-                libc::PR_SET_MM,
-                libc::PR_SET_MM_MAP as libc::c_ulong,
-                &map as *const PrctlMap,
-                size_of::<PrctlMap>(),
-                0 as libc::c_ulong,
-            )
-        };
-        (done == 0).then_some(())
+        memory::set_layout(&layout).ok()
     }
+}
+
+/// Is every path still as the table says?
+pub fn is_fresh(table: &Table) -> bool {
+    table.paths.iter().all(|(path, facts)| file::facts(path) == *facts)
 }
 
 /// Describes a pending Python exception for the log, and clears it.

@@ -53,8 +53,8 @@ def race(w, count):
     with_lock = [p.pid for p in w.pages()]
     equal(with_lock, [zygote], "pages with a lock")
     # A starter that has ended and that nobody has waited for yet is no process any more.
-    running = [p for p in proc.children(os.getpid()) if p not in w.known and proc.state(p) != "Z"]
-    equal(running, [zygote], "processes")
+    others = [p for p in proc.children(os.getpid()) if p not in w.known and proc.state(p) != "Z"]
+    equal(others, [zygote], "processes")
     w.warm()
 
 

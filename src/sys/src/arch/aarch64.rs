@@ -50,3 +50,34 @@ macro_rules! start {
         }
     };
 }
+
+/// Sets the thread pointer; always succeeds.
+///
+/// # Safety
+/// A thread's control block lies there, or nobody uses thread-local storage.
+pub unsafe fn set_thread_pointer(address: usize) -> isize {
+    // SAFETY: the register is the program's own.
+    unsafe { asm!("msr tpidr_el0, {}", in(reg) address, options(nostack)) };
+    0
+}
+
+/// The thread pointer.
+pub fn thread_pointer() -> usize {
+    let address: usize;
+    // SAFETY: reads a register.
+    unsafe { asm!("mrs {}, tpidr_el0", out(reg) address, options(nostack)) };
+    address
+}
+
+/// glibc keeps the stack canary in a variable of the loader's here, not beside the thread pointer.
+pub const CANARY: Option<usize> = None;
+
+/// Writes to a page without changing it, so that it becomes this process's own.
+///
+/// # Safety
+/// The address is mapped and writable.
+pub unsafe fn touch(address: usize) {
+    let byte = address as *mut u8;
+    // SAFETY: the caller's promise; one thread.
+    unsafe { byte.write_volatile(byte.read_volatile()) };
+}

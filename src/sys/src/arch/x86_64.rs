@@ -50,3 +50,34 @@ macro_rules! start {
         }
     };
 }
+
+/// Sets the thread pointer, the base of FS (`man 2 arch_prctl`); gives what the kernel gives.
+///
+/// # Safety
+/// A thread's control block lies there, or nobody uses thread-local storage.
+pub unsafe fn set_thread_pointer(address: usize) -> isize {
+    const ARCH_SET_FS: usize = 0x1002;
+    // SAFETY: passes a number.
+    unsafe { syscall(libc::SYS_arch_prctl, [ARCH_SET_FS, address, 0, 0, 0, 0]) }
+}
+
+/// The thread pointer (`man 2 arch_prctl`).
+pub fn thread_pointer() -> usize {
+    const ARCH_GET_FS: usize = 0x1003;
+    let mut address = 0usize;
+    // SAFETY: `address` is writable.
+    unsafe { syscall(libc::SYS_arch_prctl, [ARCH_GET_FS, &mut address as *mut usize as usize, 0, 0, 0, 0]) };
+    address
+}
+
+/// Where glibc keeps the stack canary, counted from the thread pointer (`tcbhead_t`, `sysdeps/x86_64/nptl/tls.h`).
+pub const CANARY: Option<usize> = Some(0x28);
+
+/// Writes to a page without changing it, so that it becomes this process's own.
+///
+/// # Safety
+/// The address is mapped and writable.
+pub unsafe fn touch(address: usize) {
+    // SAFETY: the caller's promise; one instruction, so that the page is not read first, which would be another fault.
+    unsafe { asm!("lock or byte ptr [{}], 0", in(reg) address, options(nostack)) };
+}

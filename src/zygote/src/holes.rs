@@ -1,0 +1,79 @@
+//! Filling the holes in the allocators' memory before a capture.
+//!
+//! What a restored run costs is the pages that it changes, and an allocator that
+//! hands out a free block here and another there changes a page for each. Owns
+//! taking all that is free in between, for good, so that what a run allocates lies together. The
+//! memory is the image's already; nothing grows by it but the numbers of
+//! `sys.getallocatedblocks` and `sys._debugmallocstats`.
+
+use std::os::raw::c_void;
+
+unsafe extern "C" {
+    fn PyObject_Malloc(size: usize) -> *mut c_void;
+    fn PyObject_Free(block: *mut c_void);
+}
+
+/// The largest block of CPython's small-object allocator, and the step from one size to the next
+/// (`Include/internal/pycore_obmalloc.h`, SMALL_REQUEST_THRESHOLD, ALIGNMENT).
+const SMALL: usize = 512;
+const STEP: usize = 16;
+/// `struct pool_header`: the first block of a pool follows it.
+const POOL_HEADER: usize = 48;
+/// The most blocks of one size that are taken: more than there are in a pool or two.
+const MOST: usize = 4096;
+
+/// Takes what is free in between.
+pub fn fill() {
+    let pool = if crate::quiet::minor_version() < 10 { 4096 } else { 16384 };
+    for size in (STEP..=SMALL).step_by(STEP) {
+        fill_pools(size, pool);
+    }
+    fill_heap();
+}
+
+/// Takes blocks of one size until one comes from a fresh pool, which is given back. With another allocator below
+/// (PYTHONMALLOC) none does, and all are.
+fn fill_pools(size: usize, pool: usize) {
+    let mut taken = Vec::with_capacity(MOST);
+    let mut fresh = false;
+    while taken.len() < MOST && !fresh {
+        // SAFETY: the GIL is held.
+        let block = unsafe { PyObject_Malloc(size) };
+        if block.is_null() {
+            break;
+        }
+        fresh = block as usize % pool == POOL_HEADER;
+        taken.push(block);
+    }
+    let back = if fresh { taken.len() - 1 } else { 0 };
+    for &block in &taken[back..] {
+        // SAFETY: just taken.
+        unsafe { PyObject_Free(block) };
+    }
+}
+
+/// Takes blocks of the C library's heap, large ones first, until one comes from behind all that is used; that one is
+/// given back.
+fn fill_heap() {
+    const LARGE: usize = 64 * 1024;
+    // SAFETY: a block that is given back at once; it came from the heap's end, if nothing as large is free in between.
+    let end = unsafe {
+        let block = libc::malloc(LARGE);
+        libc::free(block);
+        block as usize
+    };
+    let mut size = LARGE / 2;
+    while size >= 24 {
+        for _ in 0..MOST {
+            // SAFETY: a block that is kept, unless it is the last.
+            unsafe {
+                let block = libc::malloc(size);
+                if block.is_null() || block as usize >= end {
+                    libc::free(block);
+                    break;
+                }
+            }
+        }
+        size = if size > 1024 { size - size / 4 } else { size - 16 };
+    }
+}

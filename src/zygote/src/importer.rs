@@ -1,0 +1,97 @@
+//! Is a script something to be imported from: a directory, an archive?
+//!
+//! CPython asks `sys.path_hooks` about every script (`Modules/main.c`,
+//! pymain_get_importer), and `zipimport` reads the file's end to say no. Owns the same
+//! answer without Python code, for the hooks that every start-up leaves and a
+//! plain file in which no archive can end. In any other case CPython is asked.
+
+use crate::capi::{self, Object};
+use pyo3::ffi;
+use pyzy_sys::file;
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+
+/// What the start-up left, or null if that is not the usual.
+static USUAL: AtomicPtr<Usual> = AtomicPtr::new(std::ptr::null_mut());
+
+struct Usual {
+    hooks: Object,
+    items: [Object; 2],
+    cache: Object,
+}
+
+/// The end of an archive begins with this (`Lib/zipimport.py`, STRING_END_ARCHIVE).
+const MARK: &[u8] = b"PK\x05\x06";
+/// It lies this near to the file's end: 22 bytes and a comment of at most 65,535.
+const TAIL: u64 = 22 + 65_535;
+
+/// In the zygote: looks at what the start-up left.
+pub fn prepare() {
+    if let Some(usual) = usual() {
+        USUAL.store(Box::into_raw(Box::new(usual)), Relaxed);
+    }
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+}
+
+fn usual() -> Option<Usual> {
+    let hooks = capi::sys(c"path_hooks")?;
+    let cache = capi::sys(c"path_importer_cache")?;
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        if ffi::PyList_CheckExact(hooks.raw()) == 0 || ffi::PyDict_CheckExact(cache.raw()) == 0 {
+            return None;
+        }
+        let items = [0, 1].map(|at| Object::share(ffi::PyList_GetItem(hooks.raw(), at)));
+        let [Some(zip), Some(finder)] = items else { return None };
+        let modules = capi::sys(c"modules")?;
+        let zipimport = Object::share(ffi::PyDict_GetItemString(modules.raw(), c"zipimport".as_ptr()))?;
+        let is_zip = zipimport.attribute(c"zipimporter")?.raw() == zip.raw();
+        let name = finder.attribute(c"__qualname__")?;
+        let expected = c"FileFinder.path_hook.<locals>.path_hook_for_FileFinder";
+        let expected = Object::own(ffi::PyUnicode_FromString(expected.as_ptr()))?;
+        let is_finder = ffi::PyUnicode_Compare(name.raw(), expected.raw()) == 0;
+        let alone = ffi::PyList_Size(hooks.raw()) == 2;
+        (is_zip && is_finder && alone).then_some(Usual { hooks, items: [zip, finder], cache })
+    }
+}
+
+/// The answer of CPython's hooks for this path, and what they leave in `sys.path_importer_cache`.
+pub fn find(path: &CStr, name: &Object) -> Option<Object> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        if says_no(path, name).is_some() && ffi::PyDict_SetItem(usual_cache()?, name.raw(), ffi::Py_None()) == 0 {
+            return Object::share(ffi::Py_None());
+        }
+        Object::own(ffi::PyImport_GetImporter(name.raw()))
+    }
+}
+
+fn usual_cache() -> Option<*mut ffi::PyObject> {
+    // SAFETY: stored by `prepare`, never freed.
+    unsafe { USUAL.load(Relaxed).as_ref() }.map(|usual| usual.cache.raw())
+}
+
+/// Is it certain that no hook takes it?
+fn says_no(path: &CStr, name: &Object) -> Option<()> {
+    // SAFETY: stored by `prepare`, never freed.
+    let usual = unsafe { USUAL.load(Relaxed).as_ref() }?;
+    // Somebody may watch files being opened.
+    crate::quiet::is_possible().then_some(())?;
+    let (hooks, cache) = (capi::sys(c"path_hooks")?, capi::sys(c"path_importer_cache")?);
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let same = hooks.raw() == usual.hooks.raw()
+            && ffi::PyList_Size(hooks.raw()) == 2
+            && (0..2).all(|at| ffi::PyList_GetItem(hooks.raw(), at) == usual.items[at as usize].raw());
+        (same && cache.raw() == usual.cache.raw() && ffi::PyDict_Contains(cache.raw(), name.raw()) == 0)
+            .then_some(())?;
+    }
+    let file = file::open(path.to_bytes(), libc::O_RDONLY | libc::O_NOCTTY | libc::O_NONBLOCK, 0).ok()?;
+    let stat = file::fstat(file.number()).ok().filter(|s| s.is_file())?;
+    let mut tail = vec![0u8; stat.size.min(TAIL) as usize];
+    let start = stat.size - tail.len() as u64;
+    // SAFETY: the buffer is writable for its length.
+    let got = unsafe { libc::pread(file.number(), tail.as_mut_ptr().cast(), tail.len(), start as libc::off_t) };
+    (got == tail.len() as isize && !tail.windows(MARK.len()).any(|window| window == MARK)).then_some(())
+}

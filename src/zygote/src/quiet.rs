@@ -1,0 +1,306 @@
+//! Ending without `Py_FinalizeEx` where nobody could see the difference.
+//!
+//! Finalising an interpreter costs more than everything else of a short run,
+//! and mostly it only frees memory. Owns the proof that it would do nothing
+//! else: no code of the user's would run, no file would be flushed or
+//! closed with effect, nothing would be printed. What is not known to be silent is
+//! not silent, and then the interpreter is finalised in full.
+//!
+//! The proof has a base and a step. The zygote is looked at once, whole
+//! (`prepare`). At the hand-off a marker goes to the end of the collector's
+//! youngest list (`begin`). A list only grows at its end, a collection moves the
+//! younger list's objects behind the older's, and the marker, which is held from
+//! outside, keeps its place; so at the end every object made since lies
+//! behind it (`objects`), and is looked at by its type (`kinds`). What can be done to older objects is
+//! checked by itself: their classes' slots, the streams, the modules' table.
+//! Only importing `gc` could upset the order, and then the end is full.
+
+mod kinds;
+mod layout;
+mod libraries;
+mod objects;
+mod streams;
+
+use crate::capi::{self, Object};
+use kinds::Kinds;
+use layout::Layout;
+use libc::{c_char, c_int};
+use pyo3::ffi::{self, PyObject};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use streams::Streams;
+
+/// What the zygote found out; null if no run can end quietly.
+static GROUND: AtomicPtr<Ground> = AtomicPtr::new(std::ptr::null_mut());
+
+/// The streams at the hand-off; null before it.
+static STREAMS: AtomicPtr<Streams> = AtomicPtr::new(std::ptr::null_mut());
+
+/// What the zygote knows of itself.
+struct Ground {
+    layout: Layout,
+    kinds: Kinds,
+    /// Tracked by the collector, and the last of its kind at the hand-off.
+    marker: Object,
+    /// Python classes, by weak references that were there before, and what their slots held.
+    classes: Vec<(Object, objects::Slots)>,
+    /// `_warnings.filters` and what it held.
+    filters: Object,
+    rules: Vec<usize>,
+    libraries: libraries::Known,
+}
+
+/// An entry of `PyImport_Inittab` (`Include/cpython/import.h`).
+#[repr(C)]
+struct Entry {
+    name: *const c_char,
+    init: Option<unsafe extern "C" fn() -> *mut PyObject>,
+}
+
+unsafe extern "C" {
+    static PyImport_Inittab: *mut Entry;
+}
+
+static GC_SEEN: AtomicBool = AtomicBool::new(false);
+static GC_INIT: AtomicUsize = AtomicUsize::new(0);
+static ATEXIT_SEEN: AtomicBool = AtomicBool::new(false);
+static ATEXIT_INIT: AtomicUsize = AtomicUsize::new(0);
+
+/// Has us told when somebody imports `gc` or `atexit`.
+pub fn before_init() {
+    // SAFETY: CPython's table, which ends with a null name; the interpreter is not yet initialised.
+    unsafe {
+        let mut entry = PyImport_Inittab;
+        while !(*entry).name.is_null() {
+            match CStr::from_ptr((*entry).name).to_bytes() {
+                b"gc" => wrap(entry, &GC_INIT, init_gc),
+                b"atexit" => wrap(entry, &ATEXIT_INIT, init_atexit),
+                _ => {}
+            }
+            entry = entry.add(1);
+        }
+    }
+}
+
+unsafe fn wrap(entry: *mut Entry, original: &AtomicUsize, ours: unsafe extern "C" fn() -> *mut PyObject) {
+    // SAFETY: an entry of CPython's table.
+    unsafe {
+        if let Some(init) = (*entry).init {
+            original.store(init as usize, Relaxed);
+            (*entry).init = Some(ours);
+        }
+    }
+}
+
+unsafe extern "C" fn init_gc() -> *mut PyObject {
+    GC_SEEN.store(true, Relaxed);
+    crate::adopt::drop_unused();
+    // SAFETY: stored by `wrap`.
+    unsafe { original(&GC_INIT)() }
+}
+
+unsafe extern "C" fn init_atexit() -> *mut PyObject {
+    ATEXIT_SEEN.store(true, Relaxed);
+    // SAFETY: stored by `wrap`.
+    unsafe { original(&ATEXIT_INIT)() }
+}
+
+unsafe fn original(place: &AtomicUsize) -> unsafe extern "C" fn() -> *mut PyObject {
+    // SAFETY: the caller stored a function of this type.
+    unsafe { std::mem::transmute::<usize, unsafe extern "C" fn() -> *mut PyObject>(place.load(Relaxed)) }
+}
+
+/// In the zygote, when everything else is there: looks at all there is.
+pub fn prepare() {
+    if let Some(ground) = Ground::new() {
+        GROUND.store(Box::into_raw(Box::new(ground)), Relaxed);
+    }
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+}
+
+/// Is it known of this interpreter how to end quietly? Then nobody listens to its audit events either.
+pub fn is_possible() -> bool {
+    ground().is_some()
+}
+
+/// Just before the script's first line.
+pub fn begin() {
+    let Some(ground) = ground() else { return };
+    let Some(streams) = Streams::now(&ground.kinds) else { return };
+    STREAMS.store(Box::into_raw(Box::new(streams)), Relaxed);
+    // SAFETY: the GIL is held; the marker is a tracked list.
+    unsafe {
+        ffi::PyObject_GC_UnTrack(ground.marker.raw().cast());
+        ffi::PyObject_GC_Track(ground.marker.raw().cast());
+    }
+}
+
+/// After the script: would `Py_FinalizeEx` do nothing that can be seen? Flushes the streams, as it would.
+pub fn is_silent() -> bool {
+    let Some(ground) = ground() else { return false };
+    // SAFETY: stored by `begin`, never freed.
+    let Some(streams) = (unsafe { STREAMS.load(Relaxed).as_ref() }) else { return false };
+    let silent = !GC_SEEN.load(Relaxed) && !ATEXIT_SEEN.load(Relaxed) && ground.is_silent(streams);
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    silent
+}
+
+fn ground() -> Option<&'static Ground> {
+    // SAFETY: stored by `prepare`, never freed.
+    unsafe { GROUND.load(Relaxed).as_ref() }
+}
+
+impl Ground {
+    fn new() -> Option<Ground> {
+        if GC_SEEN.load(Relaxed) || ATEXIT_SEEN.load(Relaxed) || !only_known_builtins() || !is_plain_start() {
+            return None;
+        }
+        let libraries = libraries::Known::now()?;
+        let layout = layout::find()?;
+        let kinds = Kinds::new(&layout)?;
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let filters = Object::share(ffi::PyImport_GetModuleDict())
+                .and_then(|modules| Object::share(ffi::PyDict_GetItemString(modules.raw(), c"_warnings".as_ptr())))?
+                .attribute(c"filters")?;
+            let rules = items(&filters)?;
+            let old = objects::Old::look(&layout, &kinds)?;
+            let marker = Object::own(ffi::PyList_New(0))?;
+            Some(Ground { layout, kinds, marker, classes: old.classes, filters, rules, libraries })
+        }
+    }
+
+    /// The cheap checks first; flushing last.
+    fn is_silent(&self, streams: &Streams) -> bool {
+        self.layout.has_no_audit_hooks()
+            && is_alone()
+            && self.libraries.are_all_known()
+            && self.modules_are_plain()
+            && self.warnings_are_as_before()
+            && streams.are_as_before(&self.kinds)
+            && objects::are_silent(self, streams)
+            && streams.flush()
+    }
+
+    /// No `threading`, whose shutdown is code, and no keys in the modules' table that are code when looked up.
+    fn modules_are_plain(&self) -> bool {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let modules = ffi::PyImport_GetModuleDict();
+            !modules.is_null()
+                && ffi::PyDict_GetItemString(modules, c"threading".as_ptr()).is_null()
+                && has_plain_keys(modules)
+                && has_plain_keys(ffi::PyEval_GetBuiltins())
+        }
+    }
+
+    /// What is not closed is warned about; by default that is ignored.
+    fn warnings_are_as_before(&self) -> bool {
+        items(&self.filters).is_some_and(|now| now == self.rules) && {
+            // SAFETY: the GIL is held; live objects.
+            let module = unsafe {
+                Object::share(ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"warnings".as_ptr()))
+            };
+            module.is_none_or(|module| {
+                // SAFETY: a module's dictionary, or null.
+                unsafe {
+                    ffi::PyModule_CheckExact(module.raw()) != 0
+                        && ffi::PyDict_GetItemString(ffi::PyModule_GetDict(module.raw()), c"filters".as_ptr())
+                            == self.filters.raw()
+                }
+            })
+        }
+    }
+}
+
+/// Are all keys exact `str`, whose hash and comparison are CPython's own?
+///
+/// # Safety
+/// An exact dictionary; the GIL is held.
+unsafe fn has_plain_keys(dictionary: *mut PyObject) -> bool {
+    // SAFETY: the caller's promise; nothing is changed while we look.
+    unsafe {
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        while ffi::PyDict_Next(dictionary, &mut at, &mut key, &mut value) != 0 {
+            if ffi::PyUnicode_CheckExact(key) == 0 {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The addresses of a list's items.
+fn items(list: &Object) -> Option<Vec<usize>> {
+    // SAFETY: the GIL is held; indices below the length.
+    unsafe {
+        (ffi::PyList_CheckExact(list.raw()) != 0).then_some(())?;
+        Some((0..ffi::PyList_Size(list.raw())).map(|at| ffi::PyList_GetItem(list.raw(), at) as usize).collect())
+    }
+}
+
+unsafe extern "C" {
+    fn PyInterpreterState_Head() -> *mut ffi::PyInterpreterState;
+    fn PyInterpreterState_Next(interpreter: *mut ffi::PyInterpreterState) -> *mut ffi::PyInterpreterState;
+    fn PyInterpreterState_ThreadHead(interpreter: *mut ffi::PyInterpreterState) -> *mut ffi::PyThreadState;
+    fn PyThreadState_Next(thread: *mut ffi::PyThreadState) -> *mut ffi::PyThreadState;
+}
+
+/// One interpreter with one thread.
+fn is_alone() -> bool {
+    // SAFETY: the GIL is held.
+    unsafe {
+        let interpreter = PyInterpreterState_Head();
+        !interpreter.is_null()
+            && PyInterpreterState_Next(interpreter).is_null()
+            && PyThreadState_Next(PyInterpreterState_ThreadHead(interpreter)).is_null()
+    }
+}
+
+/// No option that makes an interpreter talk at its end, and no rule about warnings but CPython's own.
+fn is_plain_start() -> bool {
+    let zero = |name: &CStr| {
+        // SAFETY: the GIL is held.
+        capi::sys(c"flags")
+            .and_then(|flags| flags.attribute(name))
+            .is_some_and(|v| unsafe { ffi::PyObject_IsTrue(v.raw()) == 0 })
+    };
+    // SAFETY: the GIL is held; C strings.
+    unsafe {
+        (9..=13).contains(&minor_version())
+            && [c"verbose", c"inspect", c"interactive", c"dev_mode", c"debug"].into_iter().all(zero)
+            && capi::sys(c"warnoptions").is_some_and(|options| ffi::PyObject_Size(options.raw()) == 0)
+            && libc::getenv(c"PYTHONMALLOCSTATS".as_ptr()).is_null()
+            && capi::sys(c"abiflags").is_some_and(|flags| ffi::PyObject_Size(flags.raw()) == 0)
+    }
+}
+
+/// CPython's minor version.
+pub fn minor_version() -> c_int {
+    // SAFETY: a static string such as "3.12.1 (main, …".
+    let text = unsafe { CStr::from_ptr(ffi::Py_GetVersion()) }.to_bytes();
+    let digits = text.get(2..).unwrap_or(b"").iter().take_while(|b| b.is_ascii_digit());
+    digits.fold(0, |n, b| n * 10 + c_int::from(b - b'0'))
+}
+
+/// Modules that are part of the interpreter: all must be known to leave nothing to do at the end.
+fn only_known_builtins() -> bool {
+    // SAFETY: CPython's table, which ends with a null name.
+    unsafe {
+        let mut entry = PyImport_Inittab;
+        while !(*entry).name.is_null() {
+            let name = CStr::from_ptr((*entry).name).to_bytes();
+            if !libraries::BUILT_IN
+                .split(' ')
+                .chain(libraries::MODULES.split(' '))
+                .any(|known| known.as_bytes() == name)
+            {
+                return false;
+            }
+            entry = entry.add(1);
+        }
+        true
+    }
+}

@@ -1,0 +1,160 @@
+//! What the end of an object does, by its type.
+
+use super::layout::{Layout, word};
+use crate::capi::Object;
+use libc::c_int;
+use pyo3::ffi::{self, PyObject, PyTypeObject};
+use std::ffi::CStr;
+
+unsafe extern "C" {
+    static mut _PyWeakref_RefType: PyTypeObject;
+    static mut _PyWeakref_ProxyType: PyTypeObject;
+    static mut _PyWeakref_CallableProxyType: PyTypeObject;
+    static mut PyGen_Type: PyTypeObject;
+    static mut PyCoro_Type: PyTypeObject;
+}
+
+/// What to look at in an object of some type.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Kind {
+    /// Nothing: its end frees memory.
+    Plain,
+    /// A class.
+    Class,
+    /// A weak reference: its callback.
+    Weak,
+    /// A generator or coroutine: has it ended?
+    Generator,
+    /// A file: is it closed?
+    File,
+    /// A file in memory: has it attributes of its own?
+    MemoryFile,
+    /// A method `__del__`, or something unknown.
+    Loud,
+}
+
+/// Types by their addresses.
+pub struct Kinds {
+    /// `FileIO`
+    raw: usize,
+    /// `BufferedReader`, `BufferedWriter`, `BufferedRandom`
+    buffered: [usize; 3],
+    /// `TextIOWrapper`
+    text: usize,
+    /// `BytesIO`, `StringIO`
+    memory: [usize; 2],
+}
+
+/// The type of an object.
+pub fn type_of(object: usize) -> usize {
+    // SAFETY: a live object.
+    unsafe { ffi::Py_TYPE(object as *mut PyObject) as usize }
+}
+
+impl Kinds {
+    /// From the module `_io`.
+    pub fn new(layout: &Layout) -> Option<Kinds> {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let modules = ffi::PyImport_GetModuleDict();
+            let io = Object::share(ffi::PyDict_GetItemString(modules, c"_io".as_ptr()))?;
+            // The types live as long as the interpreter: they are part of it, and the module is.
+            let class = |name: &CStr| io.attribute(name).map(|class| class.raw() as usize);
+            let kinds = Kinds {
+                raw: class(c"FileIO")?,
+                buffered: [class(c"BufferedReader")?, class(c"BufferedWriter")?, class(c"BufferedRandom")?],
+                text: class(c"TextIOWrapper")?,
+                memory: [class(c"BytesIO")?, class(c"StringIO")?],
+            };
+            (word(kinds.raw, layout.finalize) != 0).then_some(kinds)
+        }
+    }
+
+    /// The kind of a type's objects.
+    pub fn of(&self, layout: &Layout, class: usize) -> Kind {
+        // SAFETY: a live type.
+        unsafe {
+            let finalizes = word(class, layout.finalize) != 0;
+            if word(class, layout.del) != 0 {
+                return Kind::Loud;
+            }
+            if !finalizes {
+                let class = class as *mut PyTypeObject;
+                if ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_TYPE_SUBCLASS) != 0 {
+                    return Kind::Class;
+                }
+                let weak =
+                    [&raw mut _PyWeakref_RefType, &raw mut _PyWeakref_ProxyType, &raw mut _PyWeakref_CallableProxyType];
+                if weak.into_iter().any(|weak| ffi::PyType_IsSubtype(class, weak) != 0) {
+                    return Kind::Weak;
+                }
+                return Kind::Plain;
+            }
+            if class == &raw mut PyGen_Type as usize || class == &raw mut PyCoro_Type as usize {
+                return Kind::Generator;
+            }
+        }
+        if class == self.raw || class == self.text || self.buffered.contains(&class) {
+            return Kind::File;
+        }
+        if self.memory.contains(&class) { Kind::MemoryFile } else { Kind::Loud }
+    }
+
+    /// The layers of a file made of CPython's own types: itself, its buffer, its raw file.
+    pub fn layers(&self, file: &Object) -> Option<Vec<Object>> {
+        // SAFETY: a live object.
+        let mut layers = vec![unsafe { Object::share(file.raw())? }];
+        if type_of(file.raw() as usize) == self.text {
+            layers.push(layers.last()?.attribute(c"buffer")?);
+        }
+        if self.buffered.contains(&type_of(layers.last()?.raw() as usize)) {
+            layers.push(layers.last()?.attribute(c"raw")?);
+        }
+        (type_of(layers.last()?.raw() as usize) == self.raw).then_some(layers)
+    }
+
+    /// Does the end of this one object go unseen?
+    ///
+    /// # Safety
+    /// A live object of this kind; the GIL is held. Runs no code of the user's.
+    pub unsafe fn is_silent(&self, layout: &Layout, kind: Kind, object: usize) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let Some(held) = Object::share(object as *mut PyObject) else { return false };
+            let silent = match kind {
+                Kind::Plain | Kind::Class => Some(true),
+                Kind::Loud => Some(false),
+                Kind::Weak => Some(is_silent_callback(layout, word(object, layout.callback))),
+                Kind::Generator => {
+                    let name = match object as *mut PyObject {
+                        o if ffi::Py_TYPE(o) == &raw mut PyGen_Type => c"gi_frame",
+                        _ => c"cr_frame",
+                    };
+                    held.attribute(name).map(|frame| frame.raw() == ffi::Py_None())
+                }
+                Kind::File => self.layers(&held).and_then(|_| is_true(&held, c"closed")),
+                Kind::MemoryFile => held.attribute(c"__dict__").map(|own| ffi::PyDict_Size(own.raw()) == 0),
+            };
+            silent.unwrap_or(false)
+        }
+    }
+}
+
+/// The truth of an attribute.
+pub fn is_true(object: &Object, name: &CStr) -> Option<bool> {
+    let value = object.attribute(name)?;
+    // SAFETY: the GIL is held; a live object.
+    let truth: c_int = unsafe { ffi::PyObject_IsTrue(value.raw()) };
+    (truth >= 0).then_some(truth == 1)
+}
+
+/// No callback, or one of CPython's own that tidies up a table.
+unsafe fn is_silent_callback(layout: &Layout, callback: usize) -> bool {
+    // SAFETY: null, or a live object that the reference holds.
+    unsafe {
+        let callback = callback as *mut PyObject;
+        callback.is_null()
+            || ffi::PyCFunction_CheckExact(callback) != 0
+                && ffi::PyCFunction_GetFunction(callback).is_some_and(|f| f as *const () as usize == layout.destroy)
+    }
+}

@@ -1,0 +1,220 @@
+//! The collector's lists: what is there in the zygote, and what a script added.
+
+use super::kinds::{Kind, type_of};
+use super::layout::{HEAD, Layout, word};
+use super::{Ground, Kinds, Streams, has_plain_keys};
+use crate::capi::{self, Object};
+use pyo3::ffi::{self, PyObject, PyTypeObject};
+
+/// What a class has in the slots that matter: `tp_finalize`, `tp_hash`, `tp_richcompare`, `bf_releasebuffer`.
+pub type Slots = [usize; 4];
+
+/// What the look at the zygote gives.
+pub struct Old {
+    /// The Python classes, as weak references without callbacks. Each class has one anyway, among its base's
+    /// subclasses, and it is shared; so a script sees nothing of it.
+    pub classes: Vec<(Object, Slots)>,
+}
+
+/// The collector is at rest while this lives: it would change the lists.
+struct Rest {
+    place: *mut [i32; 2],
+    before: [i32; 2],
+}
+
+impl Rest {
+    fn new(layout: &Layout) -> Rest {
+        let place = (layout.heads[0] + 16) as *mut [i32; 2];
+        // SAFETY: the youngest list's threshold and count.
+        unsafe {
+            let before = *place;
+            (*place)[0] = 0;
+            Rest { place, before }
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // SAFETY: as in `new`.
+        unsafe { *self.place = self.before }
+    }
+}
+
+/// The object before this one, or the list's head.
+unsafe fn previous(link: usize) -> usize {
+    // SAFETY: the caller has a link of the collector's.
+    unsafe { word(link, 8) & !3 }
+}
+
+impl Old {
+    /// `None` if the end of something is not silent.
+    pub fn look(layout: &Layout, kinds: &Kinds) -> Option<Old> {
+        let _rest = Rest::new(layout);
+        let mut streams = Vec::new();
+        for name in [c"stdin", c"stdout", c"stderr"] {
+            if let Some(layers) = capi::sys(name).and_then(|stream| kinds.layers(&stream)) {
+                streams.extend(layers.iter().map(|layer| layer.raw() as usize));
+            }
+        }
+        let mut all = Vec::new();
+        for &head in &layout.heads {
+            // SAFETY: the collector's lists, which nothing changes meanwhile.
+            unsafe {
+                let mut link = previous(head);
+                while link != head {
+                    all.push(link + HEAD);
+                    link = previous(link);
+                }
+            }
+        }
+        let mut classes = Vec::new();
+        for object in all {
+            let kind = kinds.of(layout, type_of(object));
+            // SAFETY: live objects; nothing here frees any.
+            unsafe {
+                if !streams.contains(&object) && !kinds.is_silent(layout, kind, object) {
+                    return None;
+                }
+                if kind == Kind::Class && is_heap_type(object) {
+                    let mut class = Findings::default();
+                    (class.add(layout, object) && !class.look_back).then_some(())?;
+                    let reference = Object::own(ffi::PyWeakref_NewRef(object as *mut PyObject, std::ptr::null_mut()))?;
+                    classes.push((reference, slots(layout, object)));
+                }
+            }
+        }
+        Some(Old { classes })
+    }
+}
+
+/// Is the end of everything silent that the script made, and is what was there as it was?
+pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
+    let (layout, _rest) = (&ground.layout, Rest::new(&ground.layout));
+    // SAFETY: the GIL is held; the collector's lists, which nothing changes meanwhile.
+    unsafe {
+        let none = ffi::Py_None() as usize;
+        for (reference, before) in &ground.classes {
+            let class = word(reference.raw() as usize, layout.referent);
+            if class != none && slots(layout, class) != *before {
+                return false;
+            }
+        }
+        let mut findings = Findings::default();
+        let marker = ground.marker.raw() as usize - HEAD;
+        let Some(generation) = look_at_new(ground, streams, marker, &mut findings) else { return false };
+        (!findings.look_back || !has_loud_old(layout, marker, generation))
+            && (!findings.odd_keys || modules_have_plain_keys())
+    }
+}
+
+/// Walks back to the marker; gives the list that holds it.
+///
+/// The streams were there before, but a collection moves what it finds late to the end.
+unsafe fn look_at_new(ground: &Ground, streams: &Streams, marker: usize, findings: &mut Findings) -> Option<usize> {
+    let layout = &ground.layout;
+    let mut cache = [(0, Kind::Loud); 64];
+    let mut special = Vec::new();
+    // SAFETY: links and live objects of the collector's; nothing is changed before the lists are done with.
+    unsafe {
+        for (generation, &head) in layout.heads.iter().enumerate() {
+            let mut link = previous(head);
+            while link != head && link != marker {
+                let object = link + HEAD;
+                let class = type_of(object);
+                let entry = &mut cache[class >> 4 & 63];
+                if entry.0 != class {
+                    *entry = (class, ground.kinds.of(layout, class));
+                }
+                match entry.1 {
+                    Kind::Plain => {}
+                    Kind::Loud => return None,
+                    Kind::Class => findings.add(layout, object).then_some(())?,
+                    kind @ Kind::Weak => ground.kinds.is_silent(layout, kind, object).then_some(())?,
+                    _ if streams.have(object) => {}
+                    kind => special.push((kind, object)),
+                }
+                link = previous(link);
+            }
+            if link == marker {
+                let silent = |&(kind, object)| ground.kinds.is_silent(layout, kind, object);
+                return special.iter().all(silent).then_some(generation);
+            }
+        }
+    }
+    None
+}
+
+/// Has an older object got a class with `__del__`, by assignment to `__class__`?
+unsafe fn has_loud_old(layout: &Layout, marker: usize, generation: usize) -> bool {
+    // SAFETY: links and live objects of the collector's.
+    unsafe {
+        for (number, &head) in layout.heads.iter().enumerate().skip(generation) {
+            let mut link = previous(if number == generation { marker } else { head });
+            while link != head {
+                if word(type_of(link + HEAD), layout.finalize) == layout.del_function {
+                    return true;
+                }
+                link = previous(link);
+            }
+        }
+        false
+    }
+}
+
+/// What the classes that were looked at make necessary.
+#[derive(Default)]
+struct Findings {
+    /// A class has `__del__`.
+    look_back: bool,
+    /// A class has a hash or a comparison of its own.
+    odd_keys: bool,
+}
+
+impl Findings {
+    /// False if objects of this class may have an end that can be seen, and could not be found.
+    unsafe fn add(&mut self, layout: &Layout, class: usize) -> bool {
+        // SAFETY: a live class.
+        unsafe {
+            if !is_heap_type(class) {
+                return true;
+            }
+            let [finalize, hash, compare, release] = slots(layout, class);
+            self.odd_keys |= hash == layout.hash_function || compare == layout.compare_function;
+            let collected = ffi::PyType_HasFeature(class as *mut PyTypeObject, ffi::Py_TPFLAGS_HAVE_GC) != 0;
+            let deleted = finalize == layout.del_function;
+            self.look_back |= deleted;
+            word(class, layout.del) == 0
+                && (collected || !deleted)
+                && (release == 0 || release != layout.release_function)
+        }
+    }
+}
+
+unsafe fn is_heap_type(class: usize) -> bool {
+    // SAFETY: a live class.
+    unsafe { ffi::PyType_HasFeature(class as *mut PyTypeObject, ffi::Py_TPFLAGS_HEAPTYPE) != 0 }
+}
+
+unsafe fn slots(layout: &Layout, class: usize) -> Slots {
+    // SAFETY: a live class.
+    unsafe {
+        let buffer = if layout.buffer == 0 { 0 } else { word(class, layout.buffer) };
+        let release = if buffer == 0 { 0 } else { word(buffer, 8) };
+        [word(class, layout.finalize), word(class, layout.hash), word(class, layout.compare), release]
+    }
+}
+
+/// Modules are cleared name by name (`_PyModule_Clear`).
+unsafe fn modules_have_plain_keys() -> bool {
+    // SAFETY: the GIL is held; nothing is changed while we look.
+    unsafe {
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        while ffi::PyDict_Next(ffi::PyImport_GetModuleDict(), &mut at, &mut key, &mut value) != 0 {
+            if ffi::PyModule_Check(value) != 0 && !has_plain_keys(ffi::PyModule_GetDict(value)) {
+                return false;
+            }
+        }
+        true
+    }
+}

@@ -1,0 +1,180 @@
+"""Ends that must not be cut short: whatever finalisation would run, print, write or close."""
+
+from harness.case import case, shell
+
+LOUD = "class Loud:\n    def __del__(self):\n        print('del', type(self).__name__)\n"
+
+# Where an object with __del__ can hide.
+for name, source in {
+    "environ": "import os\nos.environ.mine = Loud()\n",
+    "posix-environ": "import posix\nposix.environ[b'x'] = Loud()\n",
+    "old-class": "import os\nos._Environ.mine = Loud()\n",
+    "old-function": "import os\nos.getenv.mine = Loud()\n",
+    "old-list": "import sys\nsys.path_hooks.append(Loud())\n",
+    "old-default": "import os\nos.getenv.__defaults__ = (Loud(),)\n",
+    "stream": "import sys\nsys.stdin.mine = Loud()\n",
+    "exception": "e = ValueError(Loud())\ne.e = e\n",
+    "partial": "import functools\np = functools.partial(print, Loud())\np.keywords['p'] = p\n",
+    "closure": "def f():\n    x = Loud()\n    def g():\n        return x, g\n    return g\nk = f()\n",
+    "class-attribute": "class C:\n    x = Loud()\n",
+    "metaclass": "class M(type):\n    def __del__(self):\n        print('class gone')\nclass C(metaclass=M):\n    pass\n",
+    "removed-module": "import sys\nm = sys.modules.pop('posixpath')\nm.mine = Loud()\n",
+    "module-subclass": "import sys, types\nclass M(types.ModuleType):\n    def __del__(self):\n        print('module gone')\nsys.modules['m'] = M('m')\n",
+    "slots": "class S:\n    __slots__ = ()\n    def __del__(self):\n        print('slots')\nimport sys\nsys.mine = S()\n",
+    "slots-subclass-of-int": "class S(int):\n    __slots__ = ()\n    def __del__(self):\n        print('int')\ns = S(7)\n",
+    "slots-in-old-dict": "class S:\n    __slots__ = ()\n    def __del__(self):\n        print('slots')\nimport os\nos.__dict__['s'] = S()\n",
+    "subclass": "class C(Loud):\n    pass\nc = C()\n",
+    "exec-namespace": "n = {}\nexec(\"class C:\\n    def __del__(self): print('exec')\\nc = C()\", n)\n",
+    "deep": "x = None\nfor i in range(1000):\n    x = [x]\nx.append(Loud())\n",
+    "after-collections": "k = Loud()\nx = [[i] for i in range(50000)]\n",
+    "before-collections": "x = [[i] for i in range(50000)]\nk = Loud()\ny = [[i] for i in range(500)]\n",
+    "default-dict": "import collections\nd = collections.defaultdict(Loud)\nd[1]\n",
+    "generator-local": "def g():\n    x = Loud()\n    yield\nk = g()\nnext(k)\n",
+    "last-traceback": "def f():\n    x = Loud()\n    1 / 0\nf()\n",
+    "sys-exit": "import sys\ndef f():\n    x = Loud()\n    sys.exit(3)\nf()\n",
+    "context": "import contextvars\nv = contextvars.ContextVar('v')\nv.set(Loud())\n",
+    "cache": "import functools\n@functools.lru_cache()\ndef f(x):\n    return Loud()\nf(1)\n",
+}.items():
+    case("quiet/hidden-" + name, "x.py", LOUD + source)
+
+# What becomes loud late.
+for name, source in {
+    "new-class": "class C:\n    pass\nc = C()\nC.__del__ = lambda self: print('late')\n",
+    "old-class": "import os\nos._Environ.__del__ = lambda self: print('environ gone', len(self) >= 0)\n",
+    "old-base": "import collections.abc\ncollections.abc.Mapping.__del__ = lambda self: print('mapping gone')\n",
+    "old-class-builtin": "import os\nos._Environ.__del__ = print\n",
+    "class-of-old-instance": "import os\nclass E(os._Environ):\n    def __del__(self):\n        print('environ gone')\nos.environ.__class__ = E\n",
+    "class-of-old-module": "import sys, os, types\nclass M(types.ModuleType):\n    def __del__(self):\n        print('os gone')\nos.__class__ = M\n",
+    "class-of-main": "import sys, types\nclass M(types.ModuleType):\n    def __del__(self):\n        print('main gone')\nsys.modules['__main__'].__class__ = M\n",
+    "taken-away": LOUD + "x = Loud()\ndel Loud.__del__\n",
+}.items():
+    case("quiet/late-" + name, "x.py", source)
+
+# Tables whose keys run code.
+KEY = "class S(str):\n    def __hash__(self):\n        print('hash')\n        return str.__hash__(self)\n    __eq__ = str.__eq__\n"
+case("quiet/key-in-globals", "x.py", KEY + "globals()[S('x')] = 1\nprint('end')\n")
+case("quiet/key-in-modules", "x.py", KEY + "import sys\nsys.modules[S('x')] = sys\nprint('end')\n")
+case("quiet/key-in-old-module", "x.py", KEY + "import os\nos.__dict__[S('x')] = 1\nprint('end')\n")
+case("quiet/key-without-str", "x.py", "import sys\nclass K:\n    def __hash__(self):\n        print('hash')\n        return 1\nsys.modules[K()] = sys\nprint('end')\n")
+case("quiet/modules-replaced", "x.py", "import sys\nsys.modules = {}\nprint('end')\n")
+case("quiet/threading-of-my-own", "x.py", files={"x.py": "import threading\nprint('end')\n", "threading.py": "def _shutdown():\n    print('shutdown')\n"})
+case("quiet/threading-in-the-table", "x.py", "import sys\nclass T:\n    def _shutdown(self):\n        print('shutdown')\nsys.modules['threading'] = T()\n")
+case("quiet/threading-shutdown-replaced", "x.py", "import threading\nthreading._shutdown = lambda: print('shutdown')\n")
+
+# Callbacks.
+for name, source in {
+    "on-old-object": "import _weakref, os\nr = _weakref.ref(os.environ, lambda r: print('environ gone'))\n",
+    "on-old-class": "import _weakref, os\nr = _weakref.ref(os._Environ, lambda r: print('class gone'))\n",
+    "on-function": "import _weakref\ndef f():\n    pass\nr = _weakref.ref(f, lambda r: print('gone'))\nf.r = r\n",
+    "proxy": "import _weakref\nclass C:\n    pass\nc = C()\np = _weakref.proxy(c, lambda r: print('gone'))\n",
+    "builtin": "import _weakref\nclass C:\n    pass\nc = C()\nl = []\nr = _weakref.ref(c, l.append)\n",
+    "subclass": "import _weakref\nclass R(_weakref.ReferenceType):\n    pass\nclass C:\n    pass\nc = C()\nr = R(c, lambda r: print('gone'))\n",
+    "value-dictionary": "import weakref\nclass C:\n    pass\nd = weakref.WeakValueDictionary()\nc = d['c'] = C()\n",
+    "key-dictionary": "import weakref\nclass C:\n    def __hash__(self):\n        return 1\n    def __eq__(self, other):\n        print('eq')\n        return True\nd = weakref.WeakKeyDictionary()\nc = C()\nd[c] = 1\n",
+    "set": "import weakref\nclass C:\n    pass\ns = weakref.WeakSet()\nc = C()\ns.add(c)\n",
+    "finalize-in-cycle": "import weakref\nclass C:\n    pass\nc = C()\nc.c = c\nweakref.finalize(c, print, 'finalized')\n",
+    "abstract-class": "import abc\nclass A(abc.ABC):\n    pass\nclass C:\n    pass\nA.register(C)\nprint(issubclass(int, A), isinstance(C(), A))\n",
+}.items():
+    case("quiet/callback-" + name, "x.py", source)
+
+# Suspended code.
+for name, source in {
+    "generator": "def g():\n    try:\n        yield\n    finally:\n        print('finally')\nx = g()\nnext(x)\n",
+    "generator-in-cycle": "def g():\n    try:\n        yield\n    finally:\n        print('finally')\nl = [g()]\nl.append(l)\nnext(l[0])\ndel l\n",
+    "generator-with": "class W:\n    def __enter__(self):\n        pass\n    def __exit__(self, *a):\n        print('exit', a[0])\ndef g():\n    with W():\n        yield\nx = g()\nnext(x)\n",
+    "generator-not-started": "def g():\n    print('never')\n    yield\nx = g()\n",
+    "generator-finished": "def g():\n    yield 1\nx = g()\nprint(list(x))\n",
+    "expression": "x = (print(i) for i in range(3))\nnext(x)\n",
+    "coroutine-not-awaited": "async def f():\n    pass\nx = f()\n",
+    "coroutine-suspended": "import types\n@types.coroutine\ndef y():\n    yield\nasync def f():\n    try:\n        await y()\n    finally:\n        print('finally')\nx = f()\nx.send(None)\n",
+    "coroutine-finished": "async def f():\n    return 1\nx = f()\ntry:\n    x.send(None)\nexcept StopIteration as e:\n    print(e.value)\n",
+    "async-generator": "async def g():\n    try:\n        yield 1\n    finally:\n        print('finally')\nx = g().__aiter__()\nn = x.__anext__()\ntry:\n    n.send(None)\nexcept StopIteration as e:\n    print(e.value)\n",
+}.items():
+    case("quiet/suspended-" + name, "x.py", source)
+
+# Files and streams.
+for name, source in {
+    "unflushed": "f = open('out', 'w')\nf.write('text')\n",
+    "unflushed-binary": "f = open('out', 'wb')\nf.write(b'text')\n",
+    "unflushed-random": "f = open('out', 'w+b')\nf.write(b'text')\n",
+    "unflushed-in-environ": "import os\nos.environ.f = open('out', 'w')\nos.environ.f.write('text')\n",
+    "unflushed-custom-raw": "import io\nclass R(io.RawIOBase):\n    def writable(self):\n        return True\n    def write(self, b):\n        print('write', bytes(b))\n        return len(b)\nf = io.BufferedWriter(R())\nf.write(b'x')\n",
+    "closed": "f = open('out', 'w')\nf.write('text')\nf.close()\n",
+    "with": "with open('out', 'w') as f:\n    f.write('text')\n",
+    "close-replaced": "import io\nb = io.BytesIO()\nb.close = lambda: print('close')\n",
+    "subclass": "import io\nclass B(io.BytesIO):\n    def close(self):\n        print('close')\n        super().close()\nb = B()\n",
+    "string-subclass": "import io\nclass B(io.StringIO):\n    def close(self):\n        print('close')\n        super().close()\nb = B()\n",
+    "stdout-again": "import sys, io\nw = io.TextIOWrapper(sys.stdout.buffer)\nw.write('second')\nprint('first')\n",
+    "stdout-dup": "import os\nf = open(os.dup(1), 'w')\nf.write('second')\nprint('first')\n",
+    "stdout-flush-replaced": "import sys\nsys.stdout.flush = lambda: print('flush', file=sys.stderr)\n",
+    "stdout-close-replaced": "import sys\nsys.stdout.close = lambda: print('close', file=sys.stderr)\n",
+    "buffer-close-replaced": "import sys\nsys.stdout.buffer.close = lambda: print('close', file=sys.stderr)\n",
+    "raw-close-replaced": "import sys\nsys.stdout.buffer.raw.close = lambda: print('close', file=sys.stderr)\n",
+    "stdin-close-replaced": "import sys\nsys.stdin.close = lambda: print('close', file=sys.stderr)\n",
+    "stdout-replaced": "import sys, io\nclass S(io.StringIO):\n    def flush(self):\n        print('flush', file=sys.stderr)\nsys.stdout = S()\n",
+    "stdout-replaced-unflushed": "import sys\nsys.stdout.write('to the old one')\nsys.stdout = open('out', 'w')\nprint('to the new one')\n",
+    "stdout-closed": "import sys\nprint('end')\nsys.stdout.close()\n",
+    "stdout-descriptor-closed": "import os\nprint('lost')\nos.close(1)\n",
+    "stdout-none": "import sys\nprint('end')\nsys.stdout = None\n",
+    "stdout-deleted": "import sys\nprint('end')\ndel sys.stdout\n",
+    "stdout-detached": "import sys\nprint('end')\nb = sys.stdout.detach()\nb.write(b'bytes')\n",
+    "stdout-reopened": "import sys, io\nprint('end')\nsys.stdout.__init__(open('out', 'wb'))\nprint('in the file')\n",
+    "raw-reopened": "import sys\nprint('end', flush=True)\nsys.stdout.buffer.raw.__init__('out', 'w')\nprint('in the file')\n",
+    "stdin-reopened": "import sys\nsys.stdin.__init__(open('out', 'wb'))\nsys.stdin.write('text')\n",
+    "stdout-bytes": "import sys\nprint('text')\nsys.stdout.buffer.write(b'bytes')\n",
+    "stdout-without-newline": "import sys\nsys.stdout.write('no newline')\nsys.stderr.write('nor here')\n",
+    "socket-pair": "import socket\na, b = socket.socketpair()\na.send(b'x')\nprint(b.recv(1))\n",
+    "popen-left": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\n",
+    "temporary-file": "import tempfile, os\nt = tempfile.NamedTemporaryFile(dir='.')\nt.write(b'x')\n",
+    "zip-left": "import zipfile\nz = zipfile.ZipFile('out.zip', 'w')\nz.writestr(zipfile.ZipInfo('a'), 'b')\n",
+    "gzip-left": "import gzip\nz = gzip.GzipFile('out.gz', 'w', mtime=0)\nz.write(b'text')\n",
+    "scandir-left": "import os\nd = os.scandir('.')\nnext(d)\n",
+}.items():
+    case("quiet/file-" + name, "x.py", source)
+for name in ("text", "exit", "error", "bytes"):
+    source = {"text": "print('x')\n", "exit": "import sys\nprint('x')\nsys.exit(3)\n", "error": "print('x')\n1 / 0\n", "bytes": "import sys\nsys.stdout.buffer.write(b'x')\n"}[name]
+    case("quiet/stdout-full-" + name, "x.py", "import os\nos.dup2(os.open('/dev/full', os.O_WRONLY), 1)\n" + source)
+case("quiet/stderr-full", "x.py", "import os, sys\nos.dup2(os.open('/dev/full', os.O_WRONLY), 2)\nprint('x')\n1 / 0\n")
+case("quiet/sqlite-left", "x.py", "import sqlite3\nc = sqlite3.connect('db')\nc.execute('create table t (a)')\nc.execute('insert into t values (1)')\n", needs=("module:sqlite3",))
+shell("quiet/shelve-left", "python3 x.py; python3 y.py", "import shelve\ns = shelve.open('shelf')\ns['a'] = 1\n", files={"y.py": "import shelve\nprint(dict(shelve.open('shelf')))\n"}, drop=("^shelf",))
+
+# Warnings about what was not closed.
+for name, source in {
+    "filter": "import warnings\nwarnings.simplefilter('always')\nf = open('x.py')\n",
+    "filter-scandir": "import warnings, os\nwarnings.simplefilter('always')\nd = os.scandir('.')\nnext(d)\n",
+    "filters-list": "import warnings\nwarnings.filters.clear()\nimport os\nd = os.scandir('.')\nnext(d)\n",
+    "filters-replaced": "import warnings\nwarnings.filters = [('always', None, Warning, None, 0)]\nimport os\nd = os.scandir('.')\nnext(d)\n",
+    "c-filters": "import _warnings, os\n_warnings.filters.insert(0, ('always', None, Warning, None, 0))\nd = os.scandir('.')\nnext(d)\n",
+    "filter-socket": "import warnings, _socket\nwarnings.simplefilter('always')\ns = _socket.socket()\n",
+}.items():
+    case("quiet/warning-" + name, "x.py", source)
+
+# Those who watch.
+for name, source in {
+    "audit-hook": "import sys\nsys.addaudithook(lambda e, a: print(e) if e.startswith('cpython') else None)\nprint('end')\n",
+    "gc-callback": "import gc\ngc.callbacks.append(lambda phase, info: print(phase))\nprint('end')\n",
+    "gc-debug": "import gc\ngc.set_debug(gc.DEBUG_SAVEALL)\nl = []\nl.append(l)\n",
+    "gc-garbage": "import gc\ngc.garbage.append(1)\n",
+    "gc-freeze": LOUD + "import gc\nx = Loud()\ngc.freeze()\ngc.unfreeze()\n",
+    "gc-freeze-hidden": LOUD + "import gc, sys\nx = [[i] for i in range(9000)]\ny = Loud()\ngc.freeze()\ngc.unfreeze()\ndel gc, sys.modules['gc']\n",
+    "trace": LOUD + "import sys\nx = Loud()\nsys.settrace(lambda f, e, a: print(e) if f.f_code.co_name == '__del__' else None)\n",
+    "profile": LOUD + "import sys\nx = Loud()\nsys.setprofile(lambda f, e, a: print(e) if f.f_code.co_name == '__del__' else None)\n",
+    "unraisable": "import sys\nsys.unraisablehook = lambda u: print('unraisable', u.exc_type.__name__)\nclass C:\n    def __del__(self):\n        1 / 0\nc = C()\n",
+    "excepthook": "import sys\nsys.excepthook = lambda *a: print('hook', a[0].__name__)\n1 / 0\n",
+    "atexit-forgotten": "import atexit, sys\natexit.register(print, 'still called')\ndel atexit, sys.modules['atexit']\n",
+    "collections": "import _weakref\nclass C:\n    pass\nseen = []\nfor n in range(3000):\n    c = C()\n    c.c = c\n    if n == 0:\n        r = _weakref.ref(c, lambda r: seen.append(n))\nprint(len(seen))\nr = None\n",
+}.items():
+    case("quiet/watch-" + name, "x.py", source)
+case("quiet/watch-monitoring", "x.py", LOUD + "import sys\nm = sys.monitoring\nm.use_tool_id(0, 't')\nm.register_callback(0, m.events.PY_START, lambda c, o: print('start', c.co_name))\nm.set_events(0, m.events.PY_START)\nx = Loud()\n", since=(3, 12))
+case("quiet/release-buffer", "x.py", "class B:\n    def __buffer__(self, flags):\n        return memoryview(b'x')\n    def __release_buffer__(self, view):\n        print('released')\nm = memoryview(B())\n", since=(3, 12))
+case("quiet/release-buffer-late", "x.py", "class B:\n    def __buffer__(self, flags):\n        return memoryview(b'x')\nm = memoryview(B())\nB.__release_buffer__ = lambda self, view: print('released')\n", since=(3, 12))
+
+# Children that go through the end themselves.
+case("quiet/fork-both-end", "x.py", LOUD + "import os, sys\npid = os.fork()\nif pid:\n    os.waitpid(pid, 0)\n    x = Loud()\nelse:\n    print('child')\n")
+case("quiet/fork-child-loud", "x.py", LOUD + "import os, sys\npid = os.fork()\nif pid:\n    print(os.waitpid(pid, 0)[1])\nelse:\n    x = Loud()\n    sys.exit(3)\n")
+case("quiet/thread-daemon-raw", "x.py", "import _thread, time\n_thread.start_new_thread(time.sleep, (1000,))\nprint('end')\n")
+case("quiet/interrupt", "x.py", LOUD + "x = Loud()\nraise KeyboardInterrupt\n")
+case("quiet/interrupt-silent", "x.py", "raise KeyboardInterrupt\n")
+case("quiet/exit-in-main-of-directory", "d", files={"d/__main__.py": "import sys\nprint('end')\nsys.exit(5)\n"})
+case("quiet/many-imports", "x.py", "import argparse, collections, dataclasses, datetime, decimal, enum, functools, itertools, json, math, os, pathlib, random, re, string, struct, textwrap, time, typing\nprint(json.dumps({'a': 1}))\n")
+case("quiet/many-objects", "x.py", "class P:\n    def __init__(self, n):\n        self.n = n\nx = {i: P([i]) for i in range(20000)}\nprint(len(x))\n")
