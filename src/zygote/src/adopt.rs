@@ -7,9 +7,9 @@
 
 use crate::capi::{self, Object};
 use libc::c_char;
-use pyo3::ffi;
+use pyo3::ffi::{self, PyObject};
 use pyzy_sys::file::{self, Fd, Stat};
-use pyzy_sys::signal;
+use pyzy_sys::{Errno, signal};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
@@ -17,8 +17,8 @@ const NAMES: [[&CStr; 2]; 3] = [[c"stdin", c"__stdin__"], [c"stdout", c"__stdout
 
 /// Prepared once, for all workers.
 pub struct Adopter {
-    /// `posix.environ`
-    environ: Object,
+    /// `posix.environ`, borrowed from its module: it must end when cold it would.
+    environ: *mut PyObject,
     /// `open_stream` of python/worker.py
     open: Object,
     ignore: Object,
@@ -76,7 +76,7 @@ impl Adopter {
             let settle = named(c"settle")?;
             let keeps = Object::own(ffi::PyObject_CallObject(named(c"keeps_state")?.raw(), std::ptr::null_mut()))?;
             let adopter = Adopter {
-                environ: posix.attribute(c"environ")?,
+                environ: posix.attribute(c"environ")?.raw(),
                 open: named(c"open_stream")?,
                 ignore: named(c"ignore")?,
                 settle: (keeps.raw() == ffi::Py_True()).then_some(settle),
@@ -176,9 +176,11 @@ impl Adopter {
 
     /// The stream for a standard descriptor, made in advance if it is of a usual kind; None where it is closed.
     fn stream(&self, fd: i32) -> Option<Object> {
-        let Ok(stat) = file::fstat(fd) else {
+        let stat = match file::fstat(fd) {
+            Ok(stat) => stat,
             // SAFETY: None lives for ever.
-            return unsafe { Object::share(ffi::Py_None()) };
+            Err(Errno(libc::EBADF)) => return unsafe { Object::share(ffi::Py_None()) },
+            Err(_) => return None,
         };
         // SAFETY: stored by `new`; one thread.
         if let (Some(kind), Some(ready)) = (Kind::of(fd, &stat), unsafe { READY.load(Relaxed).as_mut() })
@@ -197,7 +199,7 @@ impl Adopter {
         }
         // SAFETY: the GIL is held; a null-terminated table of C strings; one thread.
         unsafe {
-            ffi::PyDict_Clear(self.environ.raw());
+            ffi::PyDict_Clear(self.environ);
             let mut at = environ;
             while !at.is_null() && !(*at).is_null() {
                 let entry = CStr::from_ptr(*at).to_bytes();
@@ -207,8 +209,8 @@ impl Adopter {
                     Object::own(ffi::PyBytes_FromStringAndSize(part.as_ptr().cast(), part.len() as isize))
                 };
                 let (name, value) = (bytes(&entry[..equals])?, bytes(&entry[equals + 1..])?);
-                if ffi::PyDict_Contains(self.environ.raw(), name.raw()) == 0 {
-                    ffi::PyDict_SetItem(self.environ.raw(), name.raw(), value.raw());
+                if ffi::PyDict_Contains(self.environ, name.raw()) == 0 {
+                    ffi::PyDict_SetItem(self.environ, name.raw(), value.raw());
                 }
             }
         }

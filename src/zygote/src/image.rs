@@ -5,9 +5,11 @@
 //! that a run touches. All of it happens in a child of the zygote that was
 //! forked before anybody's request was read.
 
+use crate::capi::{self, Object};
 use crate::entry;
 use crate::spare;
 use crate::worker::{self, Prepared};
+use pyo3::ffi;
 use pyzy_core::fresh::Table;
 use pyzy_core::image::{self, EXECUTE, Machine, Numbers, PAGE, Parts, Patch, READ, Range, Region, TRIAL, Value, WRITE};
 use pyzy_core::start::{ImageStart, Start};
@@ -50,13 +52,10 @@ impl Imager {
                 if process::parent_id() != zygote {
                     return;
                 }
-                let name = |suffix: &str| {
-                    let suffix = format!(".{suffix}");
-                    [start.runtime, b"/", &image.key.hex(), suffix.as_bytes()].concat()
-                };
                 let _ = signal::set_mask(0);
                 let _ = file::fcntl(image.lock, libc::F_SETFD, libc::FD_CLOEXEC as usize);
-                let new = name(&format!("image.{}.new", process::id()));
+                let name = |suffix: &str| file_name(start, &image, suffix);
+                let new = unfinished(start, &image, process::id());
                 let made = Maker { start, image, prepared, zygote, new: &new }.make(&name("image"));
                 if let Err(text) = made {
                     let _ = file::unlink(&new);
@@ -70,6 +69,23 @@ impl Imager {
         file::close(image.lock);
         (pid > 0).then_some(Imager { pid })
     }
+
+    /// Ends it; nothing of an unfinished image is left, and none will appear any more.
+    pub fn stop(self, start: &Start, image: &ImageStart) {
+        let _ = signal::send(self.pid, libc::SIGKILL);
+        let _ = process::wait(self.pid);
+        let _ = file::unlink(&unfinished(start, image, self.pid));
+    }
+}
+
+/// `RUNTIME/KEY.suffix`
+fn file_name(start: &Start, image: &ImageStart, suffix: &str) -> Vec<u8> {
+    [start.runtime, b"/", &image.key.hex(), b".", suffix.as_bytes()].concat()
+}
+
+/// What the child with that number writes before it has a name.
+fn unfinished(start: &Start, image: &ImageStart, pid: i32) -> Vec<u8> {
+    file_name(start, image, &format!("image.{pid}.new"))
 }
 
 struct Maker<'a> {
@@ -152,7 +168,7 @@ impl Maker<'_> {
         ];
         let code = self.run(&arguments, output.number(), &[script.number(), report.number()])?;
         let said = read_back(&output);
-        if code != 0 || said != format!("{word}\n").into_bytes() {
+        if code != 0 || said != as_printed(&format!("{word}\n")).ok_or("cannot tell what a script would print")? {
             let said = String::from_utf8_lossy(&said).trim().chars().take(300).collect::<String>();
             return Err(format!("a trial restore ended with status {code:#x} and said '{said}'"));
         }
@@ -229,6 +245,22 @@ pub fn nonce(path: &[u8]) -> Option<u64> {
     let stat = file::lstat(path).ok().filter(|s| s.is_file())?;
     let head = file::read_file(path, image::MAX_HEAD).ok()?;
     image::Image::decode(&head, stat.size).ok().map(|image| image.numbers.nonce)
+}
+
+/// A text as standard output encodes it.
+fn as_printed(text: &str) -> Option<Vec<u8>> {
+    let stream = capi::sys(c"stdout")?;
+    // SAFETY: the GIL is held; live objects, and bytes that live as long as their object.
+    unsafe {
+        let text = Object::own(ffi::PyUnicode_FromStringAndSize(text.as_ptr().cast(), text.len() as isize))?;
+        let (encoding, errors) = (stream.attribute(c"encoding")?, stream.attribute(c"errors")?);
+        let arguments = Object::own(ffi::PyTuple_Pack(2, encoding.raw(), errors.raw()))?;
+        let encode = text.attribute(c"encode")?;
+        let bytes = Object::own(capi::PyObject_CallObject(encode.raw(), arguments.raw()))?;
+        let (mut start, mut size) = (std::ptr::null_mut(), 0);
+        (ffi::PyBytes_AsStringAndSize(bytes.raw(), &mut start, &mut size) == 0).then_some(())?;
+        Some(std::slice::from_raw_parts(start.cast::<u8>(), size as usize).to_vec())
+    }
 }
 
 fn read_back(file: &Fd) -> Vec<u8> {

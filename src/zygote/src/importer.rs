@@ -14,10 +14,11 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 /// What the start-up left, or null if that is not the usual.
 static USUAL: AtomicPtr<Usual> = AtomicPtr::new(std::ptr::null_mut());
 
+/// Addresses, borrowed: what hangs on these objects must end when cold it would. Nothing of Python's runs in between.
 struct Usual {
-    hooks: Object,
-    items: [Object; 2],
-    cache: Object,
+    hooks: *mut ffi::PyObject,
+    items: [*mut ffi::PyObject; 2],
+    cache: *mut ffi::PyObject,
 }
 
 /// The end of an archive begins with this (`Lib/zipimport.py`, STRING_END_ARCHIVE).
@@ -42,8 +43,8 @@ fn usual() -> Option<Usual> {
         if ffi::PyList_CheckExact(hooks.raw()) == 0 || ffi::PyDict_CheckExact(cache.raw()) == 0 {
             return None;
         }
-        let items = [0, 1].map(|at| Object::share(ffi::PyList_GetItem(hooks.raw(), at)));
-        let [Some(zip), Some(finder)] = items else { return None };
+        let items = [0, 1].map(|at| ffi::PyList_GetItem(hooks.raw(), at));
+        let [Some(zip), Some(finder)] = items.map(|item| Object::share(item)) else { return None };
         let modules = capi::sys(c"modules")?;
         let zipimport = Object::share(ffi::PyDict_GetItemString(modules.raw(), c"zipimport".as_ptr()))?;
         let is_zip = zipimport.attribute(c"zipimporter")?.raw() == zip.raw();
@@ -52,7 +53,7 @@ fn usual() -> Option<Usual> {
         let expected = Object::own(ffi::PyUnicode_FromString(expected.as_ptr()))?;
         let is_finder = ffi::PyUnicode_Compare(name.raw(), expected.raw()) == 0;
         let alone = ffi::PyList_Size(hooks.raw()) == 2;
-        (is_zip && is_finder && alone).then_some(Usual { hooks, items: [zip, finder], cache })
+        (is_zip && is_finder && alone).then_some(Usual { hooks: hooks.raw(), items, cache: cache.raw() })
     }
 }
 
@@ -60,20 +61,17 @@ fn usual() -> Option<Usual> {
 pub fn find(path: &CStr, name: &Object) -> Option<Object> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        if says_no(path, name).is_some() && ffi::PyDict_SetItem(usual_cache()?, name.raw(), ffi::Py_None()) == 0 {
+        if let Some(cache) = says_no(path, name)
+            && ffi::PyDict_SetItem(cache, name.raw(), ffi::Py_None()) == 0
+        {
             return Object::share(ffi::Py_None());
         }
         Object::own(ffi::PyImport_GetImporter(name.raw()))
     }
 }
 
-fn usual_cache() -> Option<*mut ffi::PyObject> {
-    // SAFETY: stored by `prepare`, never freed.
-    unsafe { USUAL.load(Relaxed).as_ref() }.map(|usual| usual.cache.raw())
-}
-
-/// Is it certain that no hook takes it?
-fn says_no(path: &CStr, name: &Object) -> Option<()> {
+/// Is it certain that no hook takes it? Gives `sys.path_importer_cache`, borrowed.
+fn says_no(path: &CStr, name: &Object) -> Option<*mut ffi::PyObject> {
     // SAFETY: stored by `prepare`, never freed.
     let usual = unsafe { USUAL.load(Relaxed).as_ref() }?;
     // Somebody may watch files being opened.
@@ -81,11 +79,10 @@ fn says_no(path: &CStr, name: &Object) -> Option<()> {
     let (hooks, cache) = (capi::sys(c"path_hooks")?, capi::sys(c"path_importer_cache")?);
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        let same = hooks.raw() == usual.hooks.raw()
+        let same = hooks.raw() == usual.hooks
             && ffi::PyList_Size(hooks.raw()) == 2
-            && (0..2).all(|at| ffi::PyList_GetItem(hooks.raw(), at) == usual.items[at as usize].raw());
-        (same && cache.raw() == usual.cache.raw() && ffi::PyDict_Contains(cache.raw(), name.raw()) == 0)
-            .then_some(())?;
+            && (0..2).all(|at| ffi::PyList_GetItem(hooks.raw(), at) == usual.items[at as usize]);
+        (same && cache.raw() == usual.cache && ffi::PyDict_Contains(cache.raw(), name.raw()) == 0).then_some(())?;
     }
     let file = file::open(path.to_bytes(), libc::O_RDONLY | libc::O_NOCTTY | libc::O_NONBLOCK, 0).ok()?;
     let stat = file::fstat(file.number()).ok().filter(|s| s.is_file())?;
@@ -93,5 +90,5 @@ fn says_no(path: &CStr, name: &Object) -> Option<()> {
     let start = stat.size - tail.len() as u64;
     // SAFETY: the buffer is writable for its length.
     let got = unsafe { libc::pread(file.number(), tail.as_mut_ptr().cast(), tail.len(), start as libc::off_t) };
-    (got == tail.len() as isize && !tail.windows(MARK.len()).any(|window| window == MARK)).then_some(())
+    (got == tail.len() as isize && !tail.windows(MARK.len()).any(|window| window == MARK)).then_some(cache.raw())
 }

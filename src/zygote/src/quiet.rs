@@ -44,8 +44,8 @@ struct Ground {
     marker: Object,
     /// Python classes, by weak references that were there before, and what their slots held.
     classes: Vec<(Object, objects::Slots)>,
-    /// `_warnings.filters` and what it held.
-    filters: Object,
+    /// `_warnings.filters` and what it held: addresses, because what hangs on it must end when cold it would.
+    filters: usize,
     rules: Vec<usize>,
     libraries: libraries::Known,
 }
@@ -162,10 +162,9 @@ impl Ground {
         let kinds = Kinds::new(&layout)?;
         // SAFETY: the GIL is held; live objects.
         unsafe {
-            let filters = Object::share(ffi::PyImport_GetModuleDict())
-                .and_then(|modules| Object::share(ffi::PyDict_GetItemString(modules.raw(), c"_warnings".as_ptr())))?
-                .attribute(c"filters")?;
+            let filters = filters_of(c"_warnings")?;
             let rules = items(&filters)?;
+            let filters = filters.raw() as usize;
             let old = objects::Old::look(&layout, &kinds)?;
             let marker = Object::own(ffi::PyList_New(0))?;
             Some(Ground { layout, kinds, marker, classes: old.classes, filters, rules, libraries })
@@ -198,20 +197,23 @@ impl Ground {
 
     /// What is not closed is warned about; by default that is ignored.
     fn warnings_are_as_before(&self) -> bool {
-        items(&self.filters).is_some_and(|now| now == self.rules) && {
-            // SAFETY: the GIL is held; live objects.
-            let module = unsafe {
-                Object::share(ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"warnings".as_ptr()))
-            };
-            module.is_none_or(|module| {
-                // SAFETY: a module's dictionary, or null.
-                unsafe {
-                    ffi::PyModule_CheckExact(module.raw()) != 0
-                        && ffi::PyDict_GetItemString(ffi::PyModule_GetDict(module.raw()), c"filters".as_ptr())
-                            == self.filters.raw()
-                }
-            })
-        }
+        let as_before = |filters: &Object| filters.raw() as usize == self.filters;
+        // SAFETY: the GIL is held; the table of modules is a dictionary.
+        let is_imported =
+            unsafe { !ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"warnings".as_ptr()).is_null() };
+        filters_of(c"_warnings")
+            .is_some_and(|filters| as_before(&filters) && items(&filters).is_some_and(|now| now == self.rules))
+            && (!is_imported || filters_of(c"warnings").is_some_and(|filters| as_before(&filters)))
+    }
+}
+
+/// `filters` of a plain module that has been imported.
+fn filters_of(name: &CStr) -> Option<Object> {
+    // SAFETY: the GIL is held; the table of modules, and a module's own table, are dictionaries.
+    unsafe {
+        let module = Object::share(ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), name.as_ptr()))?;
+        (ffi::PyModule_CheckExact(module.raw()) != 0).then_some(())?;
+        Object::share(ffi::PyDict_GetItemString(ffi::PyModule_GetDict(module.raw()), c"filters".as_ptr()))
     }
 }
 

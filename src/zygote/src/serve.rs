@@ -502,8 +502,8 @@ impl<'a> Zygote<'a> {
             if !self.is_superseded() {
                 let _ = file::unlink(self.start.socket);
                 // A successor replaces the image as well, when it has its own.
-                if let Some(imager) = self.imager.take() {
-                    let _ = signal::send(imager.pid, libc::SIGKILL);
+                if let (Some(imager), Some(image)) = (self.imager.take(), self.start.image) {
+                    imager.stop(self.start, &image);
                 }
                 if let Some(path) = self.image_path().filter(|path| self.owns(path)) {
                     let _ = file::unlink(&path);

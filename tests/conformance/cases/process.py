@@ -3,7 +3,7 @@
 import os
 import resource
 
-from harness.case import ANY, Directory, Fifo, Link, case, shell
+from harness.case import ANY, WARM, Directory, Fifo, Link, case, shell
 from harness.spawn import no_new_privileges
 
 case("cwd/plain", "x.py", "import os\nprint(os.getcwd(), os.path.abspath('y'), os.readlink('/proc/self/cwd'))\n")
@@ -52,7 +52,7 @@ case("priority/no-new-privileges-not-primed", "x.py", "print([l for l in open('/
 case("priority/capabilities", "x.py", "print([l for l in open('/proc/self/status') if l.startswith(('Cap', 'Uid', 'Gid', 'Groups'))])\n")
 shell("priority/timer-running", "python3 -I timer.py python3 x.py", files={"x.py": "import signal\nprint(signal.getitimer(signal.ITIMER_REAL)[0] > 100)\n",
       "timer.py": "import signal, os, sys\nsignal.setitimer(signal.ITIMER_REAL, 1000)\nos.execvp(sys.argv[1], sys.argv[1:])\n"}, route=ANY)
-shell("priority/traced", "strace -f -o /dev/null python3 x.py", "print([l for l in open('/proc/self/status') if l.startswith('TracerPid')][0].split()[1] != '0')\n", route=("traced", "no-zygote"), needs=("strace",))
+shell("priority/traced", "strace -f -o /dev/null python3 x.py", "print([l for l in open('/proc/self/status') if l.startswith('TracerPid')][0].split()[1] != '0')\n", route={"fork": ("traced", "no-zygote"), "restore": WARM}, needs=("strace",))
 case("priority/another-user", "x.py", "import os\nprint(os.getuid(), os.geteuid(), os.getgid(), os.getgroups(), os.access('/etc/shadow', os.R_OK))\n", tree=False,
      pre=lambda: (os.setgroups([]), os.setgid(65534), os.setuid(65534)), needs=("root", "public",), route=ANY)
 case("priority/another-effective-user", "x.py", "import os\nprint(os.getuid(), os.geteuid())\n", tree=False, pre=lambda: os.seteuid(65534), needs=("root", "public"), route=ANY)
@@ -73,7 +73,7 @@ case("descriptors/socket", "x.py", "import socket\ns = socket.socket(fileno=11)\
 case("descriptors/tty-at-5", "x.py", "import os\nprint(os.isatty(5), os.isatty(1))\n", fds={5: "tty"})
 case("descriptors/dev-fd-data", ["x.py", "/dev/fd/7"], "import sys\nprint(open(sys.argv[1]).read())\n", files={"a": "content\n"}, fds={7: ("read", "a")})
 case("descriptors/100", "x.py", "import os\nprint(len(os.listdir('/proc/self/fd')), os.fstat(102).st_rdev == os.stat('/dev/null').st_rdev)\n", fds={n: "null" for n in range(3, 103)})
-case("descriptors/300", "x.py", "import os\nprint(len(os.listdir('/proc/self/fd')))\n", fds={n: "null" for n in range(3, 300)}, route="too-many-descriptors")
+case("descriptors/300", "x.py", "import os\nprint(len(os.listdir('/proc/self/fd')))\n", fds={n: "null" for n in range(3, 300)}, route={"fork": "too-many-descriptors", "restore": WARM})
 case("descriptors/high-number", "x.py", "import os\nprint(sorted(map(int, os.listdir('/proc/self/fd'))))\n", fds={600: "null"})
 shell("descriptors/flock-kept", "exec 9>lock; flock 9; python3 x.py; flock -n lock true && echo free || echo held", "import fcntl\ntry:\n    fcntl.flock(open('lock'), fcntl.LOCK_EX | fcntl.LOCK_NB)\n    print('free')\nexcept OSError:\n    print('held')\nfcntl.flock(9, fcntl.LOCK_UN)\n", needs=("flock",), tree=False)
 shell("descriptors/flock-released", "(exec 9>lock; flock 9; python3 x.py); flock -n lock echo free || echo held", "pass\n", needs=("flock",), tree=False)
@@ -86,7 +86,7 @@ case("name/with-options", "-u -W default x.py --flag", NAMES, normal=((r"subproc
 case("name/long", ["x.py", *["argument-%d" % i for i in range(500)]], NAMES)
 case("name/short-then-long", ["x.py", "y" * 5000], NAMES)
 case("name/not-utf8", ["x.py", b"\xff\xfe"], NAMES.replace("import os", "import os, sys\nsys.stdout.reconfigure(errors='backslashreplace')"), normal=((r"[^\x00-\x7f]+", "?"),))
-case("name/exe", "x.py", "import os, sys\nprint(os.readlink('/proc/self/exe'), os.path.samefile('/proc/self/exe', sys.executable))\n")
+case("name/exe", "x.py", "import os, sys\nprint(os.readlink('/proc/self/exe'), os.path.samefile('/proc/self/exe', sys.executable))\n", gap={"restore": "/proc/self/exe is the launcher's"})
 case("name/changed-by-the-script", "x.py", "import ctypes\nctypes.CDLL(None).prctl(15, b'renamed', 0, 0, 0)\nprint(open('/proc/self/comm').read())\n")
 case("name/thread-names", "x.py", "import threading, os\nprint(sorted(open('/proc/self/task/%s/comm' % t).read() for t in os.listdir('/proc/self/task')), [t.name for t in threading.enumerate()], threading.active_count())\n")
 case("name/one-thread", "x.py", "import os, threading\nprint(len(os.listdir('/proc/self/task')), threading.main_thread() is threading.current_thread(), threading.get_native_id() == os.getpid(), threading.main_thread().name)\n")

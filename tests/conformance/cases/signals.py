@@ -119,7 +119,7 @@ shell("signals/shell-sees-term", "python3 x.py" + STATUS, "import os, signal\nos
 shell("signals/shell-sees-segv", "(ulimit -c 0; python3 x.py" + STATUS + ")", "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n", normal=((r"line \d+: +\d+ ", ""),))
 shell("signals/timeout", "timeout -s TERM 0.5 python3 x.py" + STATUS, "print('ready', flush=True)\nwhile True:\n    pass\n")
 shell("signals/timeout-kill", "timeout -s KILL 0.5 python3 x.py" + STATUS, "import signal\nprint('ready', flush=True)\nsignal.pause()\n", normal=((r"line \d+: +\d+ ", ""),))
-shell("signals/kill-0-reaches-the-group", "trap 'echo trapped' TERM\npython3 x.py\necho status $?", "import os, signal\nsignal.signal(signal.SIGTERM, lambda *a: print('script', flush=True))\nos.kill(0, signal.SIGTERM)\n", route=ANY, gap="fork engine: without a terminal the worker has a process group of its own")
+shell("signals/kill-0-reaches-the-group", "trap 'echo trapped' TERM\npython3 x.py\necho status $?", "import os, signal\nsignal.signal(signal.SIGTERM, lambda *a: print('script', flush=True))\nos.kill(0, signal.SIGTERM)\n", route=ANY, gap={"fork": "without a terminal the worker has a process group of its own"})
 SLEEP = "import time\nprint('ready', flush=True)\ntime.sleep(1000)\n"
 shell("signals/kill-background-job", "python3 x.py > out & while ! grep -q ready out 2>/dev/null; do :; done; kill %1; wait %1" + STATUS, SLEEP)
 shell("signals/kill-9-background-job", "python3 x.py > out & while ! grep -q ready out 2>/dev/null; do :; done; kill -9 $!; wait $!" + STATUS, SLEEP, normal=((r"line \d+: +\d+ ", ""),))

@@ -59,7 +59,7 @@ class Case:
     argv: Tuple[Union[str, bytes], ...]
     files: Dict[str, Any]
     program: Optional[str] = "python3"  # the name on PATH; None: argv[0] is a path
-    route: Any = WARM  # WARM, ANY, a reason, a tuple of reasons, or a list with one per line
+    route: Any = WARM  # WARM, ANY, a reason, a tuple of reasons, a list with one per line, or one of these for each engine
     env: Dict[str, Optional[str]] = dataclasses.field(default_factory=dict)
     environ: Optional[Sequence[Union[str, bytes]]] = None  # the whole environment, raw
     prime_env: Dict[str, Optional[str]] = dataclasses.field(default_factory=dict)
@@ -86,7 +86,7 @@ class Case:
     until: Tuple[int, int] = (3, 99)  # first version without it
     needs: Sequence[str] = ()  # commands, `module:NAME`, `root`
     timeout: float = 30.0
-    gap: Optional[str] = None  # a known gap: the number
+    gap: Dict[str, str] = dataclasses.field(default_factory=dict)  # engines with a known gap, and what it is
 
 
 def dedent(source: Any) -> Any:

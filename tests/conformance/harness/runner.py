@@ -19,7 +19,8 @@ from .spawn import spawn
 from .world import Interpreter, World, snapshot
 
 PROMPT = rb"@> \Z"
-PENDING = {"no-zygote", "stale", "silent", "busy", "closed"}  # worth another try
+PENDING = {"no-zygote", "no-image", "stale", "silent", "busy", "closed"}  # worth another try
+ABSENT = {"no-image": "no-zygote"}  # each engine's word for "there is none yet"
 PRIME_SECONDS = 20.0
 ALWAYS = [(rb"\b0x[0-9a-f]{6,16}\b", b"0xADDRESS")]
 
@@ -123,7 +124,7 @@ class Runner:
     def __init__(self, interpreter: Interpreter, root: str, shims: Optional[str], engine: Optional[str], keep: bool) -> None:
         self.cold = World(root + "/cold", interpreter, None, engine)
         self.warm = World(root + "/warm", interpreter, shims, engine)
-        self.engine, self.keep, self.interpreter = engine or "fork", keep, interpreter
+        self.engine, self.keep, self.interpreter = engine or "restore", keep, interpreter
         self.primer = Primer(self.warm)
         self.serial = 0
 
@@ -145,27 +146,35 @@ class Runner:
         return complaints
 
     def _routes(self, case: Case, run: Run, primed: str) -> List[str]:
-        if case.route == ANY:
+        route = self._wanted(case)
+        if route == ANY:
             return []
-        allowed = case.route if isinstance(case.route, tuple) else (case.route,)
+        allowed = route if isinstance(route, tuple) else (route,)
+        engine = case.env.get("PYZY_ENGINE") or self.engine
         shown = ["route=%s %s" % pair for pair in run.routes]
-        names = [self._name(pair) for pair in run.routes]
-        if isinstance(case.route, list):
-            right = sorted(names) == sorted(case.route)
+        names = [self._name(pair, engine) for pair in run.routes]
+        if isinstance(route, list):
+            right = sorted(names) == sorted(route)
         else:
             right = all(name in allowed for name in names) if names else SILENT in allowed
-        return [] if right else ["route: wanted %s, logged %s (priming ended with: %s)" % (case.route, shown or "nothing", primed)]
+        return [] if right else ["route: wanted %s, logged %s (priming ended with: %s)" % (route, shown or "nothing", primed)]
 
-    def _name(self, pair: Tuple[str, str]) -> str:
+    def _wanted(self, case: Case) -> Any:
+        """The route that a case names, for this engine."""
+        return case.route[self.engine] if isinstance(case.route, dict) else case.route
+
+    @staticmethod
+    def _name(pair: Tuple[str, str], engine: str) -> str:
         if pair[0] == WARM:
-            return WARM if pair[1] == self.engine else "warm by " + pair[1]
-        return pair[1]
+            return WARM if pair[1] == engine else "warm by " + pair[1]
+        return ABSENT.get(pair[1], pair[1])
 
     def _run(self, case: Case, world: World, prime: bool) -> Tuple[Run, str]:
         directory = "%s/%04d" % (world.work, self.serial)
         log = "%s/log/%04d" % (world.root, self.serial)
         world.write(directory, case.files)
-        wanted = isinstance(case.route, list) or case.route in (WARM, ANY) or isinstance(case.route, tuple) and WARM in case.route
+        route = self._wanted(case)
+        wanted = isinstance(route, list) or route in (WARM, ANY) or isinstance(route, tuple) and WARM in route
         primed = self.primer.run(case, directory) if prime and wanted and case.terminal is None else "not tried"
         environ = build_environ(case, world, directory, log)
         argv = [case.program, *case.argv] if case.program else list(case.argv)

@@ -17,7 +17,7 @@ from .proc import until
 from .test import Failure, check, equal
 
 # Reasons that pass: a zygote is being started, or has just gone.
-PASSING = {"no-zygote", "stale", "silent", "busy", "closed"}
+PASSING = {"no-zygote", "no-image", "stale", "silent", "busy", "closed"}
 STANDARD = {0: "null", 1: "pipe", 2: "pipe"}
 STATES = ("starting", "ready", "leaving")
 
@@ -46,6 +46,7 @@ class World:
         self.home, self.base, self.work = root + "/home", root + "/run", root + "/work"
         self.runtime = self.base + "/pyzy"
         self.socket_place: Optional[str] = None
+        self.engine = "fork"  # PYZY_ENGINE of every run, and what `warm` means
         for path in (self.home, self.base, self.work, root + "/log"):
             os.makedirs(path)
         os.chmod(self.base, 0o700)
@@ -86,6 +87,7 @@ class World:
             "XDG_RUNTIME_DIR": self.base,
             "PYZY_LOG": "%s/log/%d" % (self.root, self.serial),
             "PYZY_MAX_IDLE_SECS": "300",
+            "PYZY_ENGINE": self.engine,
         }
         for source in (self.changes, changes or {}):
             for name, value in source.items():
@@ -133,7 +135,7 @@ class World:
             return "nothing"
         line = lines[0]
         if line["route"] == "warm":
-            return "warm" if line.get("engine") == "fork" else "warm by " + line.get("engine", "?")
+            return "warm" if line.get("engine") == self.engine else "warm by " + line.get("engine", "?")
         return line.get("reason", "?")
 
     def worker(self, child: Child, seconds: float = 10.0) -> int:
@@ -214,6 +216,12 @@ class World:
         """The one socket that there must be."""
         found = glob.glob(glob.escape(self.runtime) + "/*.sock")
         equal(len(found), 1, "sockets in the runtime directory")
+        return found[0]
+
+    def image(self) -> str:
+        """The one image that there must be."""
+        found = glob.glob(glob.escape(self.runtime) + "/*.image")
+        equal(len(found), 1, "images in the runtime directory")
         return found[0]
 
     def page(self, pid: int) -> Page:
