@@ -385,6 +385,7 @@ impl Starter<'_> {
                 self.number(vars::IMAGE_MB, vars::DEFAULT_IMAGE_MB),
             ],
             compact: use_compact_layout(),
+            debuggable: vars::is_on(self.call.environ, vars::DEBUGGABLE),
         });
         let record = self.record(Role::Zygote, lock.number(), table, Some(report), image);
         let read = |entry: &[u8]| report.env_names.iter().any(|n| n == vars::name_of(entry));

@@ -305,7 +305,8 @@ impl Sample {
     }
 
     fn file(&self) -> Vec<u8> {
-        let region = |address, offset, protection| Region { address, length: image::PAGE, offset, protection };
+        let region =
+            |address, offset, protection| Region { address, length: image::PAGE, offset, file: None, protection };
         let regions = [
             region(0x40_0000, Some(0), image::READ | image::EXECUTE),
             region(0x40_1000, None, image::READ | image::WRITE),

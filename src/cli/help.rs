@@ -113,7 +113,8 @@ usage: pyzy doctor [--json]
 
 Checks the installation, PATH, the interpreters behind the shims, directories
 and their permissions, variables, the kernel, whether images can be made and
-restored, and what could not be started or made. Each trouble comes with its cure. Exit code 1 if a check fails.
+restored, and what could not be started or made. Each trouble comes with its
+cure. Exit code 1 if a check fails.
 ";
 
 const SHIMS: &str = "\

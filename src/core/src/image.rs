@@ -16,7 +16,7 @@ pub const TRIAL: &str = "pyzy-trial";
 /// The first eight bytes.
 pub const MAGIC: [u8; 8] = *b"PYZYIMAG";
 /// The layout described here.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 /// The processor architecture of images that this build writes and restores (`e_machine` of ELF).
 pub const ARCHITECTURE: u32 = if cfg!(target_arch = "x86_64") { 62 } else { 183 };
 /// The unit of addresses, lengths and offsets, bytes.
@@ -57,6 +57,8 @@ pub struct Region {
     pub length: u64,
     /// Where its contents lie in the file; `None`: zeroes.
     pub offset: Option<u64>,
+    /// Which file that is: `None` for the image, else a path's place in the freshness table.
+    pub file: Option<u32>,
     /// [`READ`], [`WRITE`], [`EXECUTE`].
     pub protection: u32,
 }
@@ -243,14 +245,18 @@ pub trait Record: Sized {
 impl Record for Region {
     const WORDS: usize = 4;
     fn put(&self, out: &mut Vec<u8>) {
-        for word in [self.address, self.length, self.offset.unwrap_or(NOWHERE), self.protection.into()] {
+        let file = self.file.map_or(0, |place| u64::from(place) + 1);
+        let last = file << 32 | u64::from(self.protection);
+        for word in [self.address, self.length, self.offset.unwrap_or(NOWHERE), last] {
             out.put_u64(word);
         }
     }
     fn take(take: &mut Take) -> Option<Region> {
         let (address, length, offset) = (take.u64()?, take.u64()?, take.u64()?);
         let offset = (offset != NOWHERE).then_some(offset);
-        Some(Region { address, length, offset, protection: take.u64()?.try_into().ok()? })
+        let last = take.u64()?;
+        let file = u32::try_from(last >> 32).ok()?.checked_sub(1);
+        Some(Region { address, length, offset, file, protection: last as u32 })
     }
 }
 
@@ -340,7 +346,8 @@ impl Parts<'_> {
         self.machine.abilities.iter().for_each(|&n| out.put_u64(n));
         self.numbers.words().iter().for_each(|&n| out.put_u64(n));
         out.put_bytes(self.version);
-        let shift = |r: &Region| Region { offset: r.offset.map(|o| o + length as u64), ..*r };
+        let head = |r: &Region| if r.file.is_none() { length as u64 } else { 0 };
+        let shift = |r: &Region| Region { offset: r.offset.map(|o| o + head(r)), ..*r };
         put_table(&mut out, &self.regions.iter().map(shift).collect::<Vec<_>>());
         put_table(&mut out, self.patches);
         put_table(&mut out, self.written);
@@ -426,8 +433,12 @@ impl<'a> Image<'a> {
         let mut end = PAGE;
         for region in self.regions.iter() {
             let top = region.address.checked_add(region.length).filter(|&top| top <= END)?;
-            let fits =
-                region.offset.is_none_or(|o| whole(o) && o.checked_add(region.length).is_some_and(|e| e <= size));
+            let fits = match (region.file, region.offset) {
+                (None, None) => true,
+                (None, Some(o)) => whole(o) && o.checked_add(region.length).is_some_and(|e| e <= size),
+                // How long another file is, is checked with the table of freshness.
+                (Some(_), o) => o.is_some_and(whole) && region.protection & WRITE == 0,
+            };
             let good = whole(region.address) && whole(region.length) && region.length > 0 && region.address >= end;
             (good && fits && region.protection <= 7).then_some(())?;
             end = top;
@@ -479,6 +490,12 @@ pub struct Call {
     pub commit: usize,
     /// For a rehearsal: the descriptor that the touched pages are written to; else negative.
     pub report: isize,
+    /// The launcher's own memory that comes from its file, begin and end: of no use after the hand-off.
+    pub launcher: [usize; 2],
+    /// The real interpreter's path, a C string; 0 for a trial.
+    pub interpreter: usize,
+    /// Where everything lies: the kernel's `struct prctl_mm_map` as the launcher gave it.
+    pub layout: usize,
 }
 
 #[cfg(test)]
@@ -489,7 +506,7 @@ mod tests {
     const HEAD: usize = 8192;
 
     fn regions() -> [Region; 3] {
-        let region = |address, length, offset, protection| Region { address, length, offset, protection };
+        let region = |address, length, offset, protection| Region { address, length, offset, file: None, protection };
         [
             region(0x40_0000, 0x2000, Some(0), READ | EXECUTE),
             region(0x40_2000, 0x3000, Some(0x2000), READ | WRITE),
@@ -535,6 +552,12 @@ mod tests {
         let back: Vec<Region> = image.regions.iter().collect();
         assert_eq!(back[1].offset, Some(0x2000 + HEAD as u64));
         assert_eq!(back[2], regions()[2]);
+        let bytes = encode(|r, _, _, _| (r[0].file, r[0].offset) = (Some(7), Some(0x1000)));
+        let image = Image::decode(&bytes, size()).expect("a good image");
+        assert_eq!(image.regions.iter().next().map(|r| (r.file, r.offset)), Some((Some(7), Some(0x1000))));
+        let (bytes, image) = (same(), image.key);
+        assert_eq!(Image::decode(&bytes, size()).map(|i| i.key), Ok(image));
+        let image = Image::decode(&bytes, size()).expect("a good image");
         assert_eq!(image.patches.len(), 2);
         assert_eq!(image.patches.iter().next().map(|p| p.value), Some(Value::Vdso));
     }
@@ -575,6 +598,9 @@ mod tests {
         refused(encode(|r, _, _, _| r[1].offset = Some(0x4000))); // beyond the file
         refused(encode(|r, _, _, _| r[1].offset = Some(8)));
         refused(encode(|r, _, _, _| r[1].protection = 8));
+        refused(encode(|r, _, _, _| r[1].file = Some(0))); // somebody else's file, writable
+        refused(encode(|r, _, _, _| (r[0].file, r[0].offset) = (Some(0), None)));
+        refused(encode(|r, _, _, _| (r[0].file, r[0].offset) = (Some(0), Some(8))));
         refused(encode(|r, _, _, _| r[0].address = 0)); // the null page
         refused(encode(|_, p, _, _| p[0].address = 0x40_0008)); // not writable
         refused(encode(|_, p, _, _| p[0].address = 0x50_0000)); // nowhere
@@ -644,7 +670,7 @@ mod tests {
             if let Ok(image) = Image::decode(&bytes, size()) {
                 for region in image.regions.iter() {
                     prop_assert!(region.end() <= END);
-                    prop_assert!(region.offset.is_none_or(|o| o + region.length <= size()));
+                    prop_assert!(region.file.is_some() || region.offset.is_none_or(|o| o + region.length <= size()));
                 }
             }
         }

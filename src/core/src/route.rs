@@ -40,7 +40,7 @@ const RESTORES: bool = cfg!(target_arch = "x86_64");
 
 /// `PYZY_DISABLE`: looked at before anything else.
 pub fn is_disabled(environ: &[&[u8]]) -> bool {
-    vars::get_nonempty(environ, vars::DISABLE).is_some_and(|v| v != b"0")
+    vars::is_on(environ, vars::DISABLE)
 }
 
 /// What is warm as far as words can say; or why not.

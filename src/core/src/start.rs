@@ -40,6 +40,8 @@ pub struct ImageStart<'a> {
     pub limits: [u64; 3],
     /// `ADDR_COMPAT_LAYOUT` (`man 2 personality`) is to be taken back: it was set for the process's layout only.
     pub compact: bool,
+    /// Code is mapped from its own files.
+    pub debuggable: bool,
 }
 
 /// The record.
@@ -101,6 +103,7 @@ impl<'a> Start<'a> {
             out.put_bytes(image.launcher);
             image.limits.iter().for_each(|&n| out.put_u64(n));
             out.put_u8(image.compact.into());
+            out.put_u8(image.debuggable.into());
         }
         out.put_u32(self.changes.len() as u32);
         for (name, value) in &self.changes {
@@ -158,6 +161,7 @@ fn image<'a>(take: &mut Take<'a>) -> Option<ImageStart<'a>> {
         launcher: take.bytes()?,
         limits: [take.u64()?, take.u64()?, take.u64()?],
         compact: take.u8()? != 0,
+        debuggable: take.u8()? != 0,
     })
 }
 
@@ -185,7 +189,14 @@ mod tests {
             log: -1,
             descriptor: 4,
             in_session: true,
-            image: Some(ImageStart { key: Key([4; 16]), lock: 5, launcher: b"/l", limits: [1, 2, 3], compact: true }),
+            image: Some(ImageStart {
+                key: Key([4; 16]),
+                lock: 5,
+                launcher: b"/l",
+                limits: [1, 2, 3],
+                compact: true,
+                debuggable: true,
+            }),
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",
         };

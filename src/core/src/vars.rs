@@ -29,6 +29,9 @@ pub const IMAGE_SECS: &str = "PYZY_IMAGE_SECS";
 pub const IMAGE_RUNS: &str = "PYZY_IMAGE_RUNS";
 /// `PYZY_IMAGE_MB`: how much disk all images of a user may take, megabytes.
 pub const IMAGE_MB: &str = "PYZY_IMAGE_MB";
+/// `PYZY_DEBUGGABLE`: any value but empty or 0 maps code from the interpreter's and libraries' own files, where debuggers
+/// and profilers look for symbols; a run takes about a quarter longer.
+pub const DEBUGGABLE: &str = "PYZY_DEBUGGABLE";
 /// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
 pub const LOOP: &str = "PYZY_LOOP";
 
@@ -43,8 +46,14 @@ pub const ALL: &[Variable] = &[
     Variable { name: IMAGE_SECS, text: "seconds after which an image is replaced (3600)" },
     Variable { name: IMAGE_RUNS, text: "runs after which an image is replaced (100000)" },
     Variable { name: IMAGE_MB, text: "megabytes that all images of a user may take (1024)" },
+    Variable { name: DEBUGGABLE, text: "any value but empty or 0: restored code shows its own files to debuggers" },
     Variable { name: LOOP, text: "internal: marks a call that went through another tool's shim" },
 ];
+
+/// Is a switch on: any value but empty or `0`?
+pub fn is_on(environ: &[&[u8]], name: &str) -> bool {
+    get_nonempty(environ, name).is_some_and(|value| value != b"0")
+}
 
 /// Seconds a zygote waits for a caller before it leaves.
 pub const DEFAULT_MAX_IDLE_SECS: u64 = 600;

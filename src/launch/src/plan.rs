@@ -153,6 +153,9 @@ fn identify(call: &Invocation, found: &Found, environ: &[Vec<u8>], line: &Comman
     for entry in variables {
         identity.add("variable", entry);
     }
+    if vars::is_on(call.environ, vars::DEBUGGABLE) {
+        identity.add("debuggable", b"");
+    }
     // A zygote at a place of its own has its own table, lock and notes.
     if let Some(socket) = place::named_socket(call.environ) {
         identity.add("socket", &socket?);

@@ -108,9 +108,12 @@ pub fn run(arguments: &Arguments, call: &Invocation, plan: &Plan, warm: &Warm, r
             rotate();
         }
         let tables = Tables::new(call, plan, &environ);
-        let caller = Caller { call: tables.call(arguments, warm.line.script_index, -1), tables };
+        let interpreter = Block::new(core::iter::once(&plan.found.file[..]));
+        let mut call = tables.call(arguments, warm.line.script_index, -1);
+        call.interpreter = interpreter.table[0];
+        let caller = Caller { call, tables };
         CONTEXT.store((&raw mut context).cast(), Relaxed);
-        Err(become_image(opened.file, &image, arguments.stack, caller))
+        Err(become_image(opened.file, &image, &table, arguments.stack, caller))
     });
     match result {
         Ok(never) => never,
@@ -151,8 +154,13 @@ pub fn trial(arguments: &Arguments) -> ! {
             fail: fail_trial as *const () as usize,
             commit: commit_trial as *const () as usize,
             report,
+            launcher: own_file(),
+            interpreter: 0,
+            layout: 0,
         };
-        Err::<(), _>(become_image(opened.file, &image, arguments.stack, Caller { call, tables: Tables::default() }))
+        let table = Table::decode(image.fresh).ok_or(Reason::ImageUnusable)?;
+        let caller = Caller { call, tables: Tables::default() };
+        Err::<(), _>(become_image(opened.file, &image, &table, arguments.stack, caller))
     });
     process::exit(result.err().map_or(1, |reason| i32::from(reason.number())))
 }
@@ -239,8 +247,21 @@ impl Tables {
             fail: fail as *const () as usize,
             commit: commit as *const () as usize,
             report,
+            launcher: own_file(),
+            interpreter: 0,
+            layout: 0,
         }
     }
+}
+
+/// Where the parts of this program lie that were mapped from its file: code, constants, and variables with a value at
+/// start. What was allocated lies behind them, on pages of its own.
+fn own_file() -> [usize; 2] {
+    unsafe extern "C" {
+        static __executable_start: u8;
+        static edata: u8;
+    }
+    [&raw const __executable_start as usize, (&raw const edata as usize).next_multiple_of(image::PAGE as usize)]
 }
 
 /// Who calls, and with what.
@@ -268,16 +289,48 @@ impl Caller {
     }
 }
 
+/// The files of programs and libraries that an image is mapped from besides its own.
+struct Others<'a> {
+    table: &'a Table<'a>,
+    /// The one opened last: parts of a file lie side by side.
+    opened: Option<(u32, Fd, u64)>,
+}
+
+impl Others<'_> {
+    /// The descriptor of a path of the table, if it is the very file that the table means and that long.
+    fn open(&mut self, place: u32, length: u64) -> Option<i32> {
+        if self.opened.as_ref().is_none_or(|(last, ..)| *last != place) {
+            let (path, facts) = *self.table.paths.get(place as usize)?;
+            let opened = file::open(path, libc::O_RDONLY | libc::O_NOCTTY | libc::O_NONBLOCK, 0).ok()?;
+            let stat = file::fstat(opened.number()).ok()?;
+            (Some(stat.facts()) == facts && stat.is_file()).then_some(())?;
+            self.opened = Some((place, opened, stat.size));
+        }
+        self.opened
+            .as_ref()
+            .filter(|(.., size)| length <= size.next_multiple_of(image::PAGE))
+            .map(|(_, fd, _)| fd.number())
+    }
+}
+
 /// Maps the memory, makes it this process's, and jumps. Comes back only with what went wrong on the way.
-fn become_image(file: Fd, image: &Image, mut stack: Stack, caller: Caller) -> Reason {
+fn become_image(file: Fd, image: &Image, table: &Table, mut stack: Stack, mut caller: Caller) -> Reason {
     let numbers = &image.numbers;
     let vdso = stack.auxiliary(libc::AT_SYSINFO_EHDR);
     let random = stack.auxiliary(libc::AT_RANDOM);
     if vdso == 0 || random == 0 {
         return Reason::ImageFailed;
     }
+    let mut others = Others { table, opened: None };
     for region in image.regions.iter() {
-        let from = region.offset.map(|offset| (file.number(), offset));
+        let number = match region.file {
+            None => file.number(),
+            Some(place) => match others.open(place, region.offset.unwrap_or(0) + region.length) {
+                Some(number) => number,
+                None => return Reason::ImageFailed,
+            },
+        };
+        let from = region.offset.map(|offset| (number, offset));
         // SAFETY: nothing of ours is replaced; nobody uses these addresses yet.
         let mapped =
             unsafe { memory::map_at(region.address as usize, region.length as usize, region.protection, from) };
@@ -285,7 +338,7 @@ fn become_image(file: Fd, image: &Image, mut stack: Stack, caller: Caller) -> Re
             return Reason::ImageFailed;
         }
     }
-    drop(file);
+    drop((file, others));
     for range in image.written.iter() {
         // SAFETY: the head was checked: whole pages of writable memory that was just mapped.
         unsafe { memory::own(range.address as usize, range.length as usize) };
@@ -338,6 +391,7 @@ fn become_image(file: Fd, image: &Image, mut stack: Stack, caller: Caller) -> Re
     if unsafe { memory::set_thread_pointer(numbers.thread as usize) }.is_err() {
         return Reason::ImageFailed;
     }
+    caller.call.layout = &raw const layout as usize;
     // SAFETY: the zygote's library put its entry there, which takes just this; the head lies in executable memory.
     unsafe { memory::call(numbers.entry as usize, &caller.call) }
 }

@@ -110,9 +110,13 @@ unsafe fn bytes_of(address: usize) -> &'static [u8] {
 
 const ARENA: usize = 256 * 1024;
 
+/// On pages of its own: a restored interpreter keeps what was allocated and drops the program.
+#[repr(C, align(4096))]
+struct Arena([u8; ARENA]);
+
 /// A bump allocator: a fixed arena first, then fresh mappings.
 pub struct Bump {
-    arena: UnsafeCell<[u8; ARENA]>,
+    arena: UnsafeCell<Arena>,
     next: UnsafeCell<(usize, usize)>,
 }
 
@@ -123,7 +127,7 @@ impl Bump {
     /// An empty allocator.
     #[allow(clippy::new_without_default)]
     pub const fn new() -> Bump {
-        Bump { arena: UnsafeCell::new([0; ARENA]), next: UnsafeCell::new((0, 0)) }
+        Bump { arena: UnsafeCell::new(Arena([0; ARENA])), next: UnsafeCell::new((0, 0)) }
     }
 }
 

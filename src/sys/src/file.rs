@@ -139,6 +139,10 @@ impl Stat {
     pub const fn is_file(&self) -> bool {
         self.kind() == libc::S_IFREG
     }
+    /// What a freshness table keeps: device, inode, mode, size, mtime, ctime.
+    pub const fn facts(&self) -> [u64; 6] {
+        [self.dev, self.ino, self.mode as u64, self.size, self.mtime as u64, self.ctime as u64]
+    }
     /// A socket?
     pub const fn is_socket(&self) -> bool {
         self.kind() == libc::S_IFSOCK
@@ -184,8 +188,7 @@ pub fn lstat(path: &[u8]) -> Result<Stat> {
 
 /// The facts that a freshness table keeps of a path: `None` while nothing is there, or nothing can be seen.
 pub fn facts(path: &[u8]) -> Option<[u64; 6]> {
-    let stat = stat(path).ok()?;
-    Some([stat.dev, stat.ino, stat.mode.into(), stat.size, stat.mtime as u64, stat.ctime as u64])
+    stat(path).ok().map(|stat| stat.facts())
 }
 
 /// Facts of an open file.

@@ -127,6 +127,15 @@ pub struct Layout {
     pub exe: u32,
 }
 
+/// Takes down what is mapped between two addresses.
+///
+/// # Safety
+/// Nobody uses what lies there any more.
+pub unsafe fn unmap(start: usize, end: usize) -> Result<()> {
+    // SAFETY: the caller's promise.
+    check(unsafe { syscall(libc::SYS_munmap, [start, end - start, 0, 0, 0, 0]) }).map(drop)
+}
+
 /// Makes the kernel see this layout: `PR_SET_MM_MAP` (`man 2 prctl`; allowed to everybody as long as the executable
 /// stays; needs CONFIG_CHECKPOINT_RESTORE).
 pub fn set_layout(layout: &Layout) -> Result<()> {

@@ -10,7 +10,8 @@ use crate::image;
 use crate::worker::{self, Prepared};
 use pyo3::ffi;
 use pyzy_core::image::Call;
-use pyzy_sys::memory;
+use pyzy_sys::file;
+use pyzy_sys::memory::{self, Layout};
 use pyzy_sys::process;
 use pyzy_sys::signal::{self, Action};
 use std::ffi::CStr;
@@ -131,7 +132,31 @@ extern "C" fn enter(call: &Call) -> ! {
     // SAFETY: the launcher's own function.
     let commit: extern "C" fn() = unsafe { std::mem::transmute(call.commit) };
     commit();
+    // SAFETY: of the launcher only what it has allocated is used from here on.
+    unsafe { leave_launcher(call) };
     script.run_and_exit()
+}
+
+/// The launcher goes, and `/proc/self/exe` becomes the interpreter, where the kernel allows that: it takes
+/// CAP_CHECKPOINT_RESTORE or CAP_SYS_ADMIN in this user namespace, and that the old file is mapped no more
+/// (`kernel/sys.c`, prctl_set_mm_map; `kernel/fork.c`, replace_mm_exe_file).
+///
+/// # Safety
+/// The hand-off has happened.
+unsafe fn leave_launcher(call: &Call) {
+    let [start, end] = call.launcher;
+    // SAFETY: the launcher's call; the path and the layout are allocated or on the stack.
+    unsafe {
+        if memory::unmap(start, end).is_err() || call.interpreter == 0 {
+            return;
+        }
+        let path = CStr::from_ptr(call.interpreter as *const libc::c_char).to_bytes();
+        if let Ok(file) = file::open(path, libc::O_RDONLY | libc::O_NOCTTY, 0) {
+            let layout = *(call.layout as *const Layout);
+            // The auxiliary vector is as it was set.
+            let _ = memory::set_layout(&Layout { auxv: 0, auxv_size: 0, exe: file.number() as u32, ..layout });
+        }
+    }
 }
 
 impl Notes {

@@ -109,7 +109,7 @@ impl Maker<'_> {
             .mode(0o600)
             .open(OsStr::from_bytes(self.new))
             .map_err(|e| format!("cannot write '{}': {e}", String::from_utf8_lossy(self.new)))?;
-        let mut parts = Capture::new()?;
+        let mut parts = Capture::new(self.image.debuggable.then_some(&table))?;
         let head = (ROOM + self.start.table.len()).next_multiple_of(64 * 1024);
         let written = parts.write(&file, head as u64);
         let size = written.map_err(|e| format!("cannot write an image: {e}"))?;
@@ -286,6 +286,7 @@ struct Mapping<'a> {
     start: u64,
     end: u64,
     protection: u32,
+    offset: u64,
     name: &'a [u8],
 }
 
@@ -305,13 +306,18 @@ fn mappings(text: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
             start: number(&bounds[..dash])?,
             end: number(&bounds[dash + 1..])?,
             protection: bit(b'r', READ) | bit(b'w', WRITE) | bit(b'x', EXECUTE),
-            name: words.nth(3).unwrap_or_default().trim_ascii(),
+            offset: number(words.next()?)?,
+            name: words.nth(2).unwrap_or_default().trim_ascii(),
         })
     })
 }
 
 /// The memory of this process, as it goes into an image.
-struct Capture {
+struct Capture<'a> {
+    /// Files that may be mapped instead of being written once more, if that is wanted.
+    table: Option<&'a Table<'a>>,
+    /// For comparing memory with a file.
+    buffer: Vec<u8>,
     /// Set aside, and no part of the image: for reading the map without changing it.
     scratch: &'static mut [u8],
     regions: Vec<Region>,
@@ -326,8 +332,8 @@ struct Capture {
     copy: &'static [u8],
 }
 
-impl Capture {
-    fn new() -> Result<Capture, String> {
+impl<'a> Capture<'a> {
+    fn new(table: Option<&'a Table<'a>>) -> Result<Capture<'a>, String> {
         const SCRATCH: usize = 1 << 20;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh mapping, never unmapped; shared, so that it becomes no part of its neighbours.
@@ -348,7 +354,9 @@ impl Capture {
         let length = (stack.end - pointers.texts) as usize;
         // SAFETY: what the kernel wrote at the stack's end; nobody changes it.
         let copy = unsafe { std::slice::from_raw_parts(pointers.texts as *const u8, length) }.to_vec().leak();
-        Ok(Capture { scratch, regions, patches, vdso: (0, 0), stack: (0, 0), heap_end: 0, pointers, copy })
+        let buffer = vec![0; 64 * 1024];
+        let (vdso, held) = ((0, 0), (0, 0));
+        Ok(Capture { table, buffer, scratch, regions, patches, vdso, stack: held, heap_end: 0, pointers, copy })
     }
 
     /// Reads the map of this process. Allocates nothing: the heap must not change between this and the writing.
@@ -364,7 +372,8 @@ impl Capture {
         }
         (length < self.scratch.len()).then_some(())?;
         let scratch = self.scratch.as_ptr() as u64;
-        for Mapping { start, end, protection, name } in mappings(&self.scratch[..length]) {
+        for mapping in mappings(&self.scratch[..length]) {
+            let Mapping { start, end, protection, offset, name } = mapping;
             match name {
                 b"[vdso]" => self.vdso = (start, end),
                 b"[stack]" => self.stack = (start, end),
@@ -372,7 +381,11 @@ impl Capture {
                 b"[vvar]" | b"[vvar_vclock]" | b"[vsyscall]" => {}
                 _ if protection & READ == 0 || start == scratch => {}
                 _ if self.regions.len() == self.regions.capacity() => return None,
-                _ => self.regions.push(Region { address: start, length: end - start, offset: None, protection }),
+                _ => {
+                    let file = self.table.and_then(|table| place_of(table, &mut self.buffer, &mapping));
+                    let offset = file.map(|_| offset);
+                    self.regions.push(Region { address: start, length: end - start, offset, file, protection });
+                }
             }
         }
         (self.vdso.0 != 0 && self.stack.0 != 0).then_some(())
@@ -388,6 +401,9 @@ impl Capture {
         let (mut at, count) = (head, self.regions.len());
         for index in 0..count {
             let whole = self.regions[index];
+            if whole.file.is_some() {
+                continue;
+            }
             // SAFETY: mapped and readable, by `/proc/self/maps`, and nothing is unmapped meanwhile.
             let bytes = unsafe { std::slice::from_raw_parts(whole.address as *const u8, whole.length as usize) };
             let mut first = true;
@@ -407,7 +423,8 @@ impl Capture {
                     at += length as u64;
                     Some(offset - head)
                 };
-                let region = Region { address, length: length as u64, offset, protection: whole.protection };
+                let (length, protection) = (length as u64, whole.protection);
+                let region = Region { address, length, offset, file: None, protection };
                 if first {
                     self.regions[index] = region;
                     first = false;
@@ -415,7 +432,7 @@ impl Capture {
                     assert!(self.regions.len() < self.regions.capacity(), "too many regions");
                     self.regions.push(region);
                 }
-                part += length;
+                part += length as usize;
             }
         }
         file.set_len(at)?;
@@ -428,8 +445,9 @@ impl Capture {
         let mut kept = 0;
         for at in 1..self.regions.len() {
             let (last, region) = (self.regions[kept], self.regions[at]);
-            let alike = (last.protection ^ region.protection) & WRITE == 0;
-            if alike && last.address + last.length == region.address {
+            let alike = (last.protection ^ region.protection) & WRITE == 0 && last.file == region.file;
+            let follows = last.offset.is_none_or(|offset| region.offset == Some(offset + last.length));
+            if alike && follows && last.address + last.length == region.address {
                 self.regions[kept].length += region.length;
                 self.regions[kept].protection |= region.protection;
             } else {
@@ -445,7 +463,7 @@ impl Capture {
         let canary = arch::CANARY.map(|offset| (arch::thread_pointer() + offset) as u64);
         let (vdso, held) = (self.vdso, self.stack);
         for region in &mut self.regions {
-            if region.protection & EXECUTE != 0 {
+            if region.protection & EXECUTE != 0 || region.file.is_some() {
                 continue;
             }
             let mut last = 0;
@@ -502,6 +520,32 @@ impl Capture {
         }
         .encode(length, size)
     }
+}
+
+/// The place in the table of the file that a mapping shows unchanged, if that is a file of start-up's. Allocates nothing.
+fn place_of(table: &Table, buffer: &mut [u8], mapping: &Mapping) -> Option<u32> {
+    (mapping.name.starts_with(b"/") && mapping.protection & WRITE == 0).then_some(())?;
+    let place = table.paths.iter().position(|(path, facts)| *path == mapping.name && facts.is_some())?;
+    let file = file::open(mapping.name, libc::O_RDONLY | libc::O_NOCTTY, 0).ok()?;
+    (Some(file::fstat(file.number()).ok()?.facts()) == table.paths[place].1).then_some(())?;
+    let (start, length) = (mapping.start as usize, (mapping.end - mapping.start) as usize);
+    // SAFETY: mapped and readable, and nothing is unmapped meanwhile.
+    let memory = unsafe { std::slice::from_raw_parts(start as *const u8, length) };
+    let mut at = 0;
+    while at < length {
+        let wanted = buffer.len().min(length - at);
+        let offset = (mapping.offset as usize + at) as libc::off_t;
+        // SAFETY: the buffer is writable for that length.
+        let got = unsafe { libc::pread(file.number(), buffer.as_mut_ptr().cast(), wanted, offset) };
+        let got = usize::try_from(got).ok()?;
+        if got == 0 {
+            // Behind the file's end its last page is zeroes.
+            return (length - at < PAGE as usize && memory[at..].iter().all(|&b| b == 0)).then_some(place as u32);
+        }
+        (buffer[..got] == memory[at..at + got]).then_some(())?;
+        at += got;
+    }
+    Some(place as u32)
 }
 
 /// How many pages from the beginning are all zero (or are not).
@@ -653,7 +697,7 @@ pub fn report_pages(report: i32) {
         return;
     };
     let mut out = Vec::new();
-    for Mapping { start, end, protection, name } in mappings(&maps) {
+    for Mapping { start, end, protection, name, .. } in mappings(&maps) {
         if protection & WRITE == 0 || name.starts_with(b"[") && name != b"[heap]" {
             continue;
         }

@@ -58,10 +58,10 @@ session("ctrl-z-pipeline", READY + "import sys\nsys.stderr.write('read ' + input
 session("stop-self", "import os, signal\nos.kill(os.getpid(), signal.SIGSTOP)\nprint('continued')\n", "python3 x.py", P, *STATUS, "fg", P, *STATUS)
 session("stop-self-tstp", "import os, signal\nos.kill(0, signal.SIGTSTP)\nprint('continued')\n", "python3 x.py", P, *STATUS, "fg", P)
 session("background-read-stops", "print('got', input())\n", "python3 x.py &", P, "while ! jobs | grep -q Stopped; do :; done 2>/dev/null; jobs", P, "fg", ("expect", b"python3 x.py\r\n"), ("send", b"typed\n"), P,
-        normal=((r"(?m)^\[1\]\+  Stopped.*\r?\n", ""),))
+        normal=((r"(\r?\n)?\[1\]\+  Stopped[^\n]*\n", ""),))
 session("background-runs", "open('out', 'w').write('done')\n", "python3 x.py & wait; cat out; echo", P, normal=((r"(?m)^.*Done.*\r?\n", ""),))
 session("background-killed", "import time\nopen('up', 'w').close()\ntime.sleep(1000)\n", "python3 x.py & while ! [ -e up ]; do :; done; kill $!; wait $!", P, *STATUS, normal=((r"(?m)^.*Terminated.*\r?\n", ""),))
-session("background-setting-modes-stops", "import termios\ntermios.tcsetattr(0, termios.TCSANOW, termios.tcgetattr(0))\nprint('set')\n", "python3 x.py &", P, "while ! jobs | grep -q Stopped; do :; done 2>/dev/null; fg", P, normal=((r"(?m)^\[1\]\+  Stopped.*\r?\n", ""),))
+session("background-setting-modes-stops", "import termios\ntermios.tcsetattr(0, termios.TCSANOW, termios.tcgetattr(0))\nprint('set')\n", "python3 x.py &", P, "while ! jobs | grep -q Stopped; do :; done 2>/dev/null; fg", P, normal=((r"(\r?\n)?\[1\]\+  Stopped[^\n]*\n", ""),))
 session("two-jobs", READY + "import sys\nprint(sys.argv[1], input())\n", "python3 x.py a", *STOP, "python3 x.py b", *STOP, "jobs", P, "fg %1", ("expect", b"x.py a\r\n"), ("send", b"1\n"), P, "fg %2", ("expect", b"x.py b\r\n"), ("send", b"2\n"), P)
 
 session("window-change", "import signal, os\n" + READY + "signal.signal(signal.SIGWINCH, lambda *a: print('winch', os.get_terminal_size()))\nsignal.pause()\n", "python3 x.py", ("expect", b"ready\r\n"), ("resize", 33, 99), P)

@@ -441,3 +441,17 @@ def counts(w):
         faults.append(usage.ru_minflt + usage.ru_majflt)
     os.close(null)
     check(min(faults) <= 400, "page faults of a run", faults)
+
+
+@test("image/debuggable", each=True)
+def debuggable(w):
+    """With PYZY_DEBUGGABLE code is mapped from its own files; without, from the image."""
+    restored(w)
+    script = w.script("maps.py", "print(*sorted({l.split()[5] for l in open('/proc/self/maps') if 'x' in l.split()[1] and len(l.split()) > 5 and l.split()[5][0] == '/'}), sep='\\n')\n")
+    equal(w.expect(w.call(script), "warm", None).out.decode().split(), [w.image()], "files with code")
+    w.changes["PYZY_DEBUGGABLE"] = "1"
+    w.prime()
+    shown = w.expect(w.call(script), "warm", None).out.decode()
+    check("/libc.so.6\n" in shown and "python3" in shown, "files with code", shown)
+    cold = w.call(script, env={"PYZY_DISABLE": "1"}).out.decode().split()
+    check(set(cold) <= set(shown.split()), "files with code, real", cold, shown)
