@@ -630,25 +630,27 @@ impl StackPointers {
     fn find() -> Result<StackPointers, String> {
         let mut vector = AuxiliaryVector::read()?;
         let (random, length) = (vector.get(libc::AT_RANDOM), vector.0.len() as u64);
-        // Addresses that lie about in free memory would be taken for somebody's.
-        vector.0.fill(0);
         // The stack's top: argc, argv, null, envp, null, auxv (fs/binfmt_elf.c, create_elf_tables).
         let end = stack_end().filter(|&end| end != 0).ok_or("the loader does not tell where the stack began")?;
         let mut name = (0, 0);
-        // SAFETY: the kernel wrote it so, and nobody changes it.
-        let (argv, environ, auxv) = unsafe {
+        // SAFETY: the kernel wrote it so, and nobody changes it but the table of the environment.
+        let (argv, environ) = unsafe {
             let argv = end + 8;
             let environ = argv + 8 * (*(end as *const u64) + 1);
-            let mut at = environ as *const u64;
-            while *at != 0 {
-                at = at.add(1);
-            }
             let first = *(argv as *const u64);
             if first != 0 {
                 name = (first, first + libc::strlen(first as *const libc::c_char) as u64);
             }
-            (argv, environ, at.add(1) as u64)
+            (argv, environ)
         };
+        // Behind the table's end as it was: unsetenv moves the entries up (`take_record` of host.rs). The random bytes lie
+        // above the vector.
+        // SAFETY: the stack between both is readable.
+        let is_vector = |at: u64| unsafe { std::slice::from_raw_parts(at as *const u8, vector.0.len()) == vector.0 };
+        let auxv = (environ..random.saturating_sub(length)).step_by(8).find(|&at| is_vector(at));
+        let auxv = auxv.ok_or("the auxiliary vector is not on the stack")?;
+        // Addresses that lie about in free memory would be taken for somebody's.
+        vector.0.fill(0);
         Ok(StackPointers { argv, environ, auxv, name, random, end, texts: auxv + length })
     }
 
