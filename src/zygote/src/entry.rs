@@ -6,6 +6,7 @@
 //! capture (`note`), so that it lies in the image. Until the hand-off every
 //! failure ends in the launcher's `fail`, which runs the real interpreter.
 
+use crate::cellar::{Cellar, Room};
 use crate::image;
 use crate::worker::{self, Prepared};
 use pyo3::ffi;
@@ -39,6 +40,8 @@ struct Notes {
     python_number: Option<usize>,
     /// The soft limit of the stack when the C library started.
     limit: u64,
+    /// Where the main thread goes when it ends alone.
+    cellar: Option<Cellar>,
 }
 
 /// Where the restored interpreter begins.
@@ -76,6 +79,7 @@ pub fn note(prepared: &Prepared) -> Result<(), String> {
         stack,
         python_number: python_number(),
         limit,
+        cellar: image::stack_end().and_then(|end| Cellar::find(end as usize)),
     };
     NOTES.store(Box::into_raw(Box::new(notes)), Relaxed);
     Ok(())
@@ -120,6 +124,11 @@ extern "C" fn enter(call: &Call) -> ! {
         let argv: Vec<&[u8]> = texts.map(|at| CStr::from_ptr(at as *const libc::c_char).to_bytes()).collect();
         (&*notes.prepared, argv)
     };
+    let mut room = Room::new();
+    if let Some(cellar) = &notes.cellar {
+        // SAFETY: this function does not return.
+        unsafe { cellar.lay(&mut room) };
+    }
     let ignored = signal::ignored();
     if process::limit(libc::RLIMIT_STACK as usize).map(|l| l.soft) != Ok(notes.limit) {
         worker::adopt_stack_limit();

@@ -670,7 +670,7 @@ impl StackPointers {
 }
 
 /// Where the stack began: the loader keeps it (`__libc_stack_end`).
-fn stack_end() -> Option<u64> {
+pub fn stack_end() -> Option<u64> {
     // SAFETY: looks a symbol up; it is a pointer.
     unsafe {
         let found = libc::dlsym(libc::RTLD_DEFAULT, c"__libc_stack_end".as_ptr());

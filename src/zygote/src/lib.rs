@@ -10,6 +10,7 @@
 
 mod adopt;
 mod capi;
+mod cellar;
 mod entry;
 mod floor;
 mod holes;

@@ -22,6 +22,8 @@ case("exit/string-exit-stderr-closed", "x.py", "import sys\nsys.exit('message')\
 case("exit/string-exit-stderr-replaced", "x.py", "import sys, io\nsys.stderr = io.StringIO()\nsys.exit('message')\n")
 case("exit/libc-exit", "x.py", "import ctypes\nprint('lost?')\nctypes.CDLL(None).exit(5)\n")
 case("exit/libc-_exit", "x.py", "import ctypes\nctypes.CDLL(None)._exit(7)\n")
+case("exit/main-thread-alone", "x.py", "import ctypes\nctypes.CDLL(None).printf(b'in C')\nctypes.CDLL(None).pthread_exit(None)\n", needs=("module:ctypes",))
+case("exit/main-thread-first", "x.py", "import ctypes, threading, time\ndef late():\n    time.sleep(0.2)\n    print('late', flush=True)\nthreading.Thread(target=late, daemon=True).start()\nprint('first', flush=True)\nctypes.CDLL(None).pthread_exit(None)\n", needs=("module:ctypes",))
 case("exit/sys-exit-in-thread", "x.py", "import sys, threading\nt = threading.Thread(target=lambda: sys.exit(3))\nt.start()\nt.join()\nprint('main goes on')\n")
 case("exit/os-_exit-in-thread", "x.py", "import os, threading\nthreading.Thread(target=lambda: os._exit(3)).start()\nthreading.Event().wait()\n")
 case("exit/exception-in-thread", "x.py", "import threading\nt = threading.Thread(target=lambda: 1 / 0, name='T')\nt.start()\nt.join()\nprint('on')\n")

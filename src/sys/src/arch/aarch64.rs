@@ -72,6 +72,9 @@ pub fn thread_pointer() -> usize {
 /// glibc keeps the stack canary in a variable of the loader's here, not beside the thread pointer.
 pub const CANARY: Option<usize> = None;
 
+/// Not known yet how glibc saves registers here.
+pub const JUMP: Option<super::Jump> = None;
+
 /// Writes to a page without changing it, so that it becomes this process's own.
 ///
 /// # Safety

@@ -73,6 +73,26 @@ pub fn thread_pointer() -> usize {
 /// Where glibc keeps the stack canary, counted from the thread pointer (`tcbhead_t`, `sysdeps/x86_64/nptl/tls.h`).
 pub const CANARY: Option<usize> = Some(0x28);
 
+/// How glibc saves registers for a `longjmp` (`sysdeps/x86_64/jmpbuf-offsets.h`), the addresses among them hidden
+/// (PTR_MANGLE, `sysdeps/unix/sysv/linux/x86_64/pointer_guard.h`).
+pub const JUMP: Option<super::Jump> = Some(super::Jump { words: 8, frame: 1, stack: 6, code: 7, hide, reveal });
+
+fn hide(address: usize) -> usize {
+    (address ^ guard()).rotate_left(17)
+}
+
+fn reveal(hidden: usize) -> usize {
+    hidden.rotate_right(17) ^ guard()
+}
+
+/// `tcbhead_t.pointer_guard`
+fn guard() -> usize {
+    let guard: usize;
+    // SAFETY: reads a word of the control block; only programs with a C library ask.
+    unsafe { asm!("mov {}, fs:[0x30]", out(reg) guard, options(nostack, readonly, preserves_flags)) };
+    guard
+}
+
 /// Writes to a page without changing it, so that it becomes this process's own.
 ///
 /// # Safety
