@@ -10,7 +10,7 @@ use pyzy_core::vars;
 use pyzy_launch::place;
 use pyzy_launch::plan::Invocation;
 use pyzy_sys::file::{self, Fd};
-use pyzy_sys::{Errno, libc, process};
+use pyzy_sys::{Errno, libc, process, signal};
 
 /// Notes a fallback.
 pub fn fallback(call: &Invocation, reason: Reason) {
@@ -60,7 +60,24 @@ fn log(call: &Invocation, fill: impl FnOnce(&mut Vec<u8>)) {
         push_escaped(&mut line, typed.script);
     }
     line.push(b'\n');
-    let _ = file::write(fd.number(), &line);
+    let _ = unpunished(|| file::write(fd.number(), &line));
+}
+
+/// A write of ours beyond the caller's limit of files, or to a pipe that nobody reads, is no reason to die: both are
+/// signals (SIGXFSZ, SIGPIPE) unless they are ignored.
+fn unpunished<T>(write: impl FnOnce() -> T) -> T {
+    let before = [libc::SIGXFSZ, libc::SIGPIPE].map(|number| (number, signal::action(number)));
+    for (number, _) in &before {
+        let _ = signal::set_ignored(*number);
+    }
+    let written = write();
+    for (number, action) in &before {
+        if let Ok(action) = action {
+            // SAFETY: what was there before.
+            let _ = unsafe { signal::set_action(*number, action) };
+        }
+    }
+    written
 }
 
 fn push_escaped(line: &mut Vec<u8>, text: &[u8]) {
@@ -115,7 +132,7 @@ fn make_tally(path: &[u8]) -> Result<(), Errno> {
     push_decimal(&mut new, process::id() as u64);
     let fd = file::open(&new, libc::O_WRONLY | libc::O_CREAT | libc::O_EXCL | libc::O_NOFOLLOW, 0o600)?;
     let bytes = tally::encode(&tally::Tally::ZERO);
-    let done = match file::write(fd.number(), &bytes) {
+    let done = match unpunished(|| file::write(fd.number(), &bytes)) {
         Ok(length) if length == bytes.len() => file::rename_new(&new, path),
         Ok(_) => Err(Errno(libc::ENOSPC)),
         Err(error) => Err(error),

@@ -33,6 +33,8 @@ case("limits/nofile-8", "x.py", "print(1)\n", rlimit={"NOFILE": (8, 8)}, route=A
 case("limits/nofile-soft-changed", "x.py", LIMITS + "import os\nresource.setrlimit(resource.RLIMIT_NOFILE, (50, 100))\nprint(resource.getrlimit(resource.RLIMIT_NOFILE))\n", rlimit={"NOFILE": (100, 200)}, route=ANY)
 case("limits/core", "x.py", LIMITS, rlimit={"CORE": (4096, resource.getrlimit(resource.RLIMIT_CORE)[1])})
 case("limits/fsize", "x.py", LIMITS + "try:\n    open('f', 'wb', 0).write(b'x' * 100000)\nexcept OSError as e:\n    print(e)\nimport os\nprint(os.path.getsize('f'))\n", rlimit={"FSIZE": (50000, 50000)}, drop=("^f$",), route=ANY)
+case("limits/fsize-none", "x.py", "import os\nos.write(2, b'alive')\n", rlimit={"FSIZE": (0, 0)}, route=ANY)
+case("limits/fsize-none-cold", ["-c", "import os\nos.write(2, b'alive')\n"], rlimit={"FSIZE": (0, 0)}, route=ANY)
 case("limits/cpu", "x.py", LIMITS, rlimit={"CPU": (100, 200)}, route=ANY)
 case("limits/cpu-exceeded", "x.py", "import signal\nprint('start', flush=True)\nwhile True:\n    pass\n", rlimit={"CPU": (1, 10)}, route=ANY)
 case("limits/stack-large", "x.py", LIMITS, rlimit={"STACK": (64 << 20, resource.getrlimit(resource.RLIMIT_STACK)[1])}, route=ANY)
