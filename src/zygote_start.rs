@@ -449,7 +449,8 @@ impl Starter<'_> {
         // A script that can never be there. Without one CPython would take standard input.
         command.arg(pyzy_core::start::NO_SCRIPT);
         command.env_clear();
-        for entry in self.plan.environ.iter().filter(|e| wanted(e)) {
+        // Of two with one name getenv sees the first, and the key has that one: the last is set first.
+        for entry in self.plan.environ.iter().rev().filter(|e| wanted(e)) {
             let name = vars::name_of(entry);
             if !name.is_empty() && entry.len() > name.len() {
                 command.env(os(name), os(&entry[name.len() + 1..]));

@@ -94,6 +94,19 @@ ZONE = """
 for zone in ("UTC", "America/New_York", "Asia/Kolkata", "EST5EDT,M3.2.0,M11.1.0", "Nowhere/None", "", ":Europe/Berlin", "<+03>-3"):
     case("timezone/" + (zone.replace("/", "-").replace(",", "_") or "empty"), "x.py", ZONE, env={"TZ": zone}, route=ANY if zone.startswith((":", "N")) else "warm")
 case("timezone/unset", "x.py", ZONE)
+TWO = """
+import ctypes, os, shutil, time
+entries = [b"%s=%s" % e for e in os.environb.items() if e[0] != b"TZ"] + [b"TZ=Asia/Karachi", b"TZ=America/Lima"]
+for i in range(5):
+    pid = os.fork()
+    if not pid:
+        table = (ctypes.c_char_p * (len(entries) + 1))(*entries, None)
+        ctypes.CDLL(None).execve(os.fsencode(shutil.which("python3")), (ctypes.c_char_p * 3)(b"python3", b"y.py", None), table)
+        os._exit(1)
+    os.waitpid(pid, 0)
+    time.sleep(0.5)
+"""
+case("timezone/two-of-them", "x.py", TWO, files={"y.py": "import time\nprint(time.tzname, time.localtime(0).tm_hour)\n"}, route=ANY, needs=("module:ctypes",))
 case("timezone/set-by-script", "x.py", "import os, time\nos.environ['TZ'] = 'Asia/Tokyo'\ntime.tzset()\nprint(time.tzname, time.localtime(0).tm_hour)\n")
 case("timezone/child", "x.py", "import subprocess\nsubprocess.call(['date', '-d', '@0', '+%H %Z'])\n", env={"TZ": "Asia/Tokyo"})
 
