@@ -115,6 +115,8 @@ impl Prepared {
                 let code = Object::own(ffi::Py_CompileString(WARM_UP.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
                 Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
             }
+            // The function and its globals hold each other: `gc.collect()` in a script would count them.
+            ffi::PyDict_Clear(globals.raw());
         }
         holes::fill();
         Some(())

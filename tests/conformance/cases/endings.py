@@ -80,6 +80,7 @@ case("destructors/is-finalizing", "x.py", "import sys\nclass D:\n    def __del__
 case("destructors/temporary-directory", "x.py", "import tempfile, os\nt = tempfile.TemporaryDirectory(dir='.', prefix='tt')\nprint(os.path.isdir(t.name))\n")
 case("destructors/contextvar-and-asyncgen", "x.py", "import asyncio\nasync def g():\n    try:\n        yield 1\n    finally:\n        print('closed')\nasync def main():\n    async for x in g():\n        print(x)\n        break\nasyncio.run(main())\n")
 case("gc/state", "x.py", "import gc\nprint(gc.get_threshold(), gc.isenabled(), gc.get_debug(), gc.callbacks, gc.garbage, gc.get_freeze_count())\n")
+case("gc/nothing-of-ours", "x.py", "import gc\nprint(gc.collect())\ngc.set_debug(gc.DEBUG_SAVEALL)\ngc.collect()\nprint(gc.garbage)\n")
 case("gc/collect", "x.py", "import gc\nclass C: pass\nc = C()\nc.c = c\ndel c\nprint(gc.collect() >= 1, gc.garbage)\n")
 case("gc/debug-saveall", "x.py", "import gc\ngc.collect()\ngc.set_debug(gc.DEBUG_SAVEALL)\nclass C: pass\nc = C()\nc.c = c\ndel c, C\ngc.collect()\nprint(any(type(o).__name__ == 'C' for o in gc.garbage))\n")
 case("gc/objects-of-main", "x.py", "import gc\nclass Mine: pass\nm = Mine()\nprint(sum(isinstance(o, Mine) for o in gc.get_objects()), globals() in gc.get_referrers(m))\n")
