@@ -189,8 +189,8 @@ impl Ground {
         unsafe {
             let modules = ffi::PyImport_GetModuleDict();
             !modules.is_null()
-                && ffi::PyDict_GetItemString(modules, c"threading".as_ptr()).is_null()
                 && has_plain_keys(modules)
+                && ffi::PyDict_GetItemString(modules, c"threading".as_ptr()).is_null()
                 && has_plain_keys(ffi::PyEval_GetBuiltins())
         }
     }
