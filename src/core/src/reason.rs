@@ -76,6 +76,7 @@ reasons! {
     65 DeathSignal "death-signal" "a signal at the parent's death is set, which a worker needs for itself";
     66 NoNewPrivileges "no-new-privileges" "no_new_privs is set, and a sandbox may stand behind it that does not show";
     67 Sandboxed "sandboxed" "caller and zygote cannot look at each other: one of them is in a sandbox";
+    68 Children "children" "the process has children, or gets those of its descendants (the first process of a container, a subreaper)";
     70 NoZygote "no-zygote" "no zygote is listening; one is being started";
     71 ZygoteFailed "zygote-failed" "a zygote could not be started for this interpreter; see `pyzy doctor`";
     72 Stale "stale" "a file that start-up depends on has changed; a new zygote is being started";

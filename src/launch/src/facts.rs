@@ -89,6 +89,9 @@ impl Facts {
         if process::timer_is_running() {
             return Err(Reason::Timer);
         }
+        if process::has_children() {
+            return Err(Reason::Children);
+        }
         let limits = process::limits().map_err(|_| Reason::System)?;
         // A worker dies with its zygote, which takes the very setting; SIGKILL is what it would be anyway.
         if ![0, libc::SIGKILL].contains(&process::death_signal()) {

@@ -1,5 +1,6 @@
 """Under other programs, namespaces, limits and filters: an own identity or a fallback, never the outside's zygote."""
 
+import ctypes
 import os
 import signal
 import struct
@@ -185,6 +186,36 @@ def timer(w):
     """A timer survives an exec: it would strike the launcher."""
     w.prime()
     w.expect(w.call(before=lambda: signal.setitimer(signal.ITIMER_REAL, 1000)), "timer")
+
+
+WAIT = "import os\ntry:\n    print('reaped', os.WEXITSTATUS(os.wait()[1]))\nexcept ChildProcessError:\n    print('no child')\n"
+
+
+@test("sandbox/inherited-children", each=True)
+def children(w):
+    """Children stay over an exec: `exec python3` in a shell script is their parent."""
+    wait = w.script("wait.py", WAIT)
+    w.prime()
+    child = w.call("-c", "(sleep 0.5; exit 7) & exec python3 " + wait, program="bash")
+    equal((child.out, child.end, w.route(child)), (b"reaped 7\n", "exit 0", "children"), "run")
+    child = w.call(wait)
+    equal((child.out, child.end, w.route(child)), (b"no child\n", "exit 0", "warm"), "run without")
+
+
+@test("sandbox/adopts-orphans")
+def subreaper(w):
+    """A subreaper is one after an exec as well, but a fork of it is none. The start of a zygote is no child of it."""
+    wait = w.script("wait.py", WAIT)
+    child = w.call(wait, before=lambda: ctypes.CDLL(None).prctl(36, 1, 0, 0, 0))
+    equal((child.out, child.end, w.route(child)), (b"no child\n", "exit 0", "children"), "run")
+
+
+@test("sandbox/first-process", "unshare", "root")
+def first_process(w):
+    """The first process of a container: it adopts, and signals do not end it. The start of a zygote is no child of it."""
+    wait = w.script("wait.py", WAIT)
+    child = w.call(wait, wrap=("unshare", "-p", "-f", "--mount-proc"))
+    equal((child.out, child.end, w.route(child)), (b"no child\n", "exit 0", "children"), "run")
 
 
 @test("sandbox/standard-input-is-a-directory")
