@@ -89,7 +89,7 @@ impl Facts {
         if process::timer_is_running() {
             return Err(Reason::Timer);
         }
-        if process::has_children() {
+        if process::has_children() || process::adopts_orphans() {
             return Err(Reason::Children);
         }
         let limits = process::limits().map_err(|_| Reason::System)?;

@@ -72,6 +72,8 @@ fn unpunished<T>(write: impl FnOnce() -> T) -> T {
     }
     let written = write();
     for (number, action) in &before {
+        // One that is blocked has waited; ignoring it again forgets it (POSIX, sigaction).
+        let _ = signal::set_ignored(*number);
         if let Ok(action) = action {
             // SAFETY: what was there before.
             let _ = unsafe { signal::set_action(*number, action) };

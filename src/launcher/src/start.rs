@@ -20,8 +20,12 @@ pub struct Wish {
     pub replace: bool,
 }
 
-/// Starts one; does not wait for it.
+/// Starts one; does not wait for it. A process that adopts orphans would get it for a child of its program: there it is
+/// left to somebody else.
 pub fn zygote(call: &Invocation, wish: Wish) {
+    if process::adopts_orphans() {
+        return;
+    }
     let program = call.installed(PROGRAM);
     let mut argv: Vec<&[u8]> = Vec::with_capacity(call.argv.len() + 8);
     argv.extend([&b"pyzy"[..], b"zygote", b"--start", b"--own", call.own]);

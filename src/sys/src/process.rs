@@ -110,20 +110,19 @@ pub fn timer_is_running() -> bool {
     })
 }
 
-/// Does this process have children (`man 2 waitid`), or will it get the orphans of its descendants: as the first
-/// process of a namespace, or by PR_SET_CHILD_SUBREAPER? All three survive an exec, not a fork.
+/// Does this process have children (`man 2 waitid`)? They stay over an exec, not over a fork.
 pub fn has_children() -> bool {
     const P_ALL: usize = 0;
     let options = (libc::WEXITED | libc::WNOHANG | libc::WNOWAIT | libc::__WALL) as usize;
     // SAFETY: no information is asked for.
-    if unsafe { syscall(libc::SYS_waitid, [P_ALL, 0, 0, options, 0, 0]) } == 0 {
-        return true;
-    }
+    unsafe { syscall(libc::SYS_waitid, [P_ALL, 0, 0, options, 0, 0]) == 0 }
+}
+
+/// Will this process get the orphans among its descendants: as the first process of a namespace, or by
+/// PR_SET_CHILD_SUBREAPER (`man 2 prctl`)?
+pub fn adopts_orphans() -> bool {
     let mut adopts = 0i32;
-    // SAFETY: `adopts` is writable.
-    let _ = unsafe {
-        syscall(libc::SYS_prctl, [libc::PR_GET_CHILD_SUBREAPER as usize, &mut adopts as *mut i32 as usize, 0, 0, 0, 0])
-    };
+    let _ = prctl(libc::PR_GET_CHILD_SUBREAPER, &mut adopts as *mut i32 as usize);
     adopts != 0 || id() == 1
 }
 

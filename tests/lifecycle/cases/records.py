@@ -154,6 +154,24 @@ def logged(w, path, **more):
         equal((child.out, child.err, child.end), (out, b"", "exit 0"), "run with PYZY_LOG=%s" % path)
 
 
+@test("log/above-the-size-limit", each=True)
+def size_limit(w):
+    """The log, and a tally that is not there yet, are above the caller's limit: SIGXFSZ would end the launcher."""
+    log = w.script("long.log", "x" * 100)
+    default = w.script("default.py", "import signal\nsignal.signal(signal.SIGXFSZ, signal.SIG_DFL)\nprint('OK')\n")
+
+    def limited(*args):
+        child = w.call("-c", 'ulimit -S -f 0; python3 "$@" | cat; exit ${PIPESTATUS[0]}', "bash", *args, program="bash", env={"PYZY_LOG": log})
+        equal((child.out, child.err, child.end), (b"OK\n", b"", "exit 0"), "run")
+
+    limited("-c", "print('OK')")
+    w.prime()
+    runs = w.page(w.zygote()).runs
+    limited(default)
+    equal(w.page(w.zygote()).runs, runs + 1, "warm runs")
+    equal(os.path.getsize(log), 100, "size of the log")
+
+
 @test("log/hostile-places", each=True)
 def hostile(w):
     w.prime()
