@@ -221,5 +221,5 @@ fn the_demo_shows_cold_and_warm() {
     let done = c.run(&["--prefix", "p"]);
     assert_eq!(done.code, Some(0), "{done:?}");
     assert!(done.out.contains("  cold  ") && done.out.contains("route=fallback reason=no-zygote\n"), "{done:?}");
-    assert!(done.out.contains("  warm  ") && done.out.contains("route=warm engine=fork\n"), "{done:?}");
+    assert!(done.out.contains("  warm  ") && done.out.contains("route=warm engine=restore\n"), "{done:?}");
 }

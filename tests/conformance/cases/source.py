@@ -1,6 +1,6 @@
 """The text of a script: encodings, odd bytes, errors; and the text of tracebacks."""
 
-from harness.case import ANY, Directory, Fifo, Mode, case, shell
+from harness.case import ANY, WARM, Directory, Fifo, Mode, case, shell
 
 ERROR = ((r"(?m)^\S*python3?(\.\d+)?: ", "python3: "),)
 
@@ -50,8 +50,8 @@ shell("source/process-substitution", "python3 <(echo 'print(40 + 2)') a", route=
 shell("source/fifo", "echo 'print(1)' > p & python3 p; wait", files={"p": Fifo}, route="script-not-regular")
 shell("source/here-document", "python3 - a <<'END'\nimport sys\nprint(sys.argv)\nEND", route="stdin-script")
 shell("source/here-as-input", "python3 x.py <<< hello", "print(input())\n")
-shell("source/substituted-data", "python3 x.py <(printf 'a\\nb\\n') <(echo c)", "import sys\nfor name in sys.argv[1:]:\n    with open(name) as f:\n        print(f.read().split())\n")
-shell("source/substituted-output", "python3 x.py >(cat) | cat", "import sys\nwith open(sys.argv[1], 'w') as f:\n    f.write('through a pipe\\n')\n")
+shell("source/substituted-data", "python3 x.py <(printf 'a\\nb\\n') <(echo c); exit $?", "import sys\nfor name in sys.argv[1:]:\n    with open(name) as f:\n        print(f.read().split())\n")
+shell("source/substituted-output", "python3 x.py >(cat) | cat", "import sys\nwith open(sys.argv[1], 'w') as f:\n    f.write('through a pipe\\n')\n", route={"fork": "children", "restore": WARM})
 shell("source/file-grows-while-running", "python3 x.py", "with open(__file__, 'a') as f:\n    f.write('\\nprint(2)\\n')\nprint(1)\n", drop=("x.py",))
 shell("source/edited-between-runs", "python3 x.py; echo 'print(2)' > x.py; python3 x.py; echo 'print(3)' > y; mv y x.py; python3 x.py", "print(1)\n")
 shell("source/module-edited-between-runs", "python3 x.py; echo 'V = 20' > helper.py; python3 x.py; rm helper.py; python3 x.py",
