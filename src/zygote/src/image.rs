@@ -312,6 +312,11 @@ fn mappings(text: &[u8]) -> impl Iterator<Item = Mapping<'_>> {
     })
 }
 
+/// Begin and end of what may be written to, by `/proc/self/maps`.
+pub fn writable(maps: &[u8]) -> impl Iterator<Item = (u64, u64)> {
+    mappings(maps).filter(|m| m.protection & (READ | WRITE) == READ | WRITE).map(|m| (m.start, m.end))
+}
+
 /// The memory of this process, as it goes into an image.
 struct Capture<'a> {
     /// Files that may be mapped instead of being written once more, if that is wanted.

@@ -9,6 +9,7 @@
 //! ending as CPython does), `quiet` (the proof that an ending would be silent), `capi` (functions outside the limited API).
 
 mod adopt;
+mod arguments;
 mod capi;
 mod cellar;
 mod entry;

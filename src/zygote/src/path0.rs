@@ -63,7 +63,7 @@ unsafe extern "C" {
 }
 
 /// The interpreter's configuration; `_Py_GetConfig` is exported from 3.11 on.
-fn config() -> Option<*mut usize> {
+pub fn config() -> Option<*mut usize> {
     // SAFETY: looks a symbol up and calls it: it takes nothing and gives a pointer.
     unsafe {
         let found = libc::dlsym(libc::RTLD_DEFAULT, c"_Py_GetConfig".as_ptr());

@@ -6,6 +6,7 @@
 //! the launcher runs the real interpreter: no code of the user's has run yet.
 
 use crate::adopt::{self, Adopter};
+use crate::arguments::Arguments;
 use crate::capi::Object;
 use crate::run::Script;
 use crate::{holes, importer, path0, quiet};
@@ -64,6 +65,7 @@ pub struct Prepared {
     adopter: Adopter,
     /// Where the interpreter keeps the script's directory.
     pub path0: Option<usize>,
+    arguments: Arguments,
     memory: MemoryMap,
     /// What start-up did to the environment: locale coercion (`_coerce_default_locale_settings`,
     /// `Python/pylifecycle.c`) and start-up code. Done again in each worker.
@@ -89,7 +91,8 @@ impl Prepared {
             quiet::prepare();
             // After that, which knows all open files there are: these are closed without a trace.
             adopter.make_ready();
-            Some(Prepared { adopter, path0: path0::find(), memory: MemoryMap::read()?, changes })
+            let arguments = Arguments::find();
+            Some(Prepared { adopter, path0: path0::find(), arguments, memory: MemoryMap::read()?, changes })
         }
     }
 }
@@ -334,6 +337,7 @@ pub fn enter(argv: &[&[u8]], script: usize, ignored: u64, prepared: &Prepared) -
         unsafe { ffi::PyErr_Clear() };
         return None;
     }
+    prepared.arguments.set(argv, script);
     Script::prepare(argv[script], prepared.path0)
 }
 

@@ -92,6 +92,11 @@ shell("descriptors/jobserver", "make -j2 2>&1 | sort", files={"Makefile": "all: 
 NAMES = "import os\nprint(open('/proc/self/comm').read(), open('/proc/self/cmdline', 'rb').read())\nprint(os.popen('ps -o args= -p %d; ps -o comm= -p %d' % (os.getpid(), os.getpid())).read())\n"
 case("name/cmdline-comm-ps", "x.py a 'b c'", NAMES)
 case("name/with-options", "-u -W default x.py --flag", NAMES, normal=((r"subprocess \d+", "subprocess N"),))
+ORIGINAL = "import ctypes\nn, p = ctypes.c_int(), ctypes.POINTER(ctypes.c_wchar_p)()\nctypes.pythonapi.Py_GetArgcArgv(ctypes.byref(n), ctypes.byref(p))\nprint(ascii([p[i] for i in range(n.value)]))\n"
+case("name/as-cpython-remembers-it", ["x.py", "a", "", "gr\u00fcn", b"\xff"], ORIGINAL, needs=("module:ctypes",))
+case("name/as-cpython-remembers-it-finalised", "x.py a b c", ORIGINAL + "class C:\n    def __del__(self):\n        print('end')\nc = C()\n", needs=("module:ctypes",))
+SUB = "try:\n    import _interpreters as i\n    run = i.exec\nexcept ImportError:\n    import _xxsubinterpreters as i\n    run = i.run_string\nrun(i.create(), 'import sys; print(sys.argv, sys.orig_argv)')\n"
+case("name/in-a-sub-interpreter", "x.py a 'b c'", SUB, since=(3, 11))
 case("name/long", ["x.py", *["argument-%d" % i for i in range(500)]], NAMES)
 case("name/short-then-long", ["x.py", "y" * 5000], NAMES)
 case("name/not-utf8", ["x.py", b"\xff\xfe"], NAMES.replace("import os", "import os, sys\nsys.stdout.reconfigure(errors='backslashreplace')"), normal=((r"[^\x00-\x7f]+", "?"),))
