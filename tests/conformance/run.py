@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The conformance suite: every case under the real interpreter and under pyzy.
 
-    run.py [--prefix DIR] [--python PATH]... [-k TEXT] [--list] [-v] [--self]
+    run.py [--prefix DIR] [--engine NAME] [--python PATH]... [--few] [-k TEXT] [--list] [-v] [--self]
 
 The same command runs twice, once with the real interpreter first on PATH and
 once with pyzy's shims in front of it. Output, ending and files left behind
@@ -40,6 +40,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare pyzy with the real interpreters of this machine.")
     parser.add_argument("--prefix", default=os.path.join(HERE, "..", "..", "target", "stage"), help="where pyzy is installed (target/stage)")
     parser.add_argument("--python", action="append", metavar="PATH", help="only these interpreters")
+    parser.add_argument("--few", action="store_true", help="only the oldest and the newest of pyenv's, and the system's")
     parser.add_argument("-k", action="append", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--engine", help="set PYZY_ENGINE and expect that engine (PYZY_ENGINE unset, restore)")
     parser.add_argument("--jobs", type=int, default=2, help="interpreters at a time (2)")
@@ -181,6 +182,9 @@ def main() -> int:
         print("run.py: no shims in '%s'\nhint: ./install.sh --prefix '%s', or --prefix DIR" % (options.prefix, options.prefix), file=sys.stderr)
         return 2
     paths, missing = (options.python, []) if options.python else discover()
+    if options.few and len(paths) > 3:
+        *others, system = paths
+        paths = [others[0], others[-1], system]
     if not paths:
         print("run.py: found no python3 to compare with", file=sys.stderr)
         return 2

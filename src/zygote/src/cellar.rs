@@ -40,7 +40,7 @@ impl Cellar {
     pub fn find(end: usize) -> Option<Cellar> {
         let jump = arch::JUMP?;
         let here = (&raw const end) as usize;
-        let is_on_stack = |at: usize| at % 8 == 0 && (here..end).contains(&at);
+        let is_on_stack = |at: usize| at.is_multiple_of(8) && (here..end).contains(&at);
         let thread = arch::thread_pointer();
         (thread..thread + CONTROL_BLOCK).step_by(8).find_map(|place| {
             // SAFETY: words of the control block, and of the stack above us.
