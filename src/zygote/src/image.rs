@@ -59,7 +59,10 @@ impl Imager {
                 let made = Maker { start, image, prepared, zygote, new: &new }.make(&name("image"));
                 if let Err(text) = made {
                     let _ = file::unlink(&new);
-                    let _ = std::fs::write(OsStr::from_bytes(&name("failed")), format!("image: {text}\n"));
+                    // A start-up that has changed meanwhile says nothing about the next one.
+                    if Table::decode(start.table).is_some_and(|table| worker::is_fresh(&table)) {
+                        let _ = std::fs::write(OsStr::from_bytes(&name("failed")), format!("image: {text}\n"));
+                    }
                     process::exit(1)
                 }
                 let _ = file::unlink(&name("failed"));

@@ -3,7 +3,9 @@
 import glob
 import os
 import shutil
+import time
 
+from harness.proc import until
 from harness.test import Skip, check, equal, test
 
 MARK = "import sys\nprint(getattr(sys, 'mark', 'none'))\n"
@@ -254,3 +256,15 @@ def interpreter_replaced(w):
         if name.startswith("python"):
             os.unlink(directory + "/bin/" + name) if os.path.lexists(directory + "/bin/" + name) else None
     w.expect(w.call(), ("no-zygote", "warm"))
+
+
+@test("fresh/a-change-while-an-image-is-made", each=True, seconds=60)
+def meanwhile(w):
+    w.changes["PYZY_ENGINE"] = "restore"
+    script = w.script("mark.py", MARK)
+    for n in range(40):
+        put(user_site(w) + "/mark.pth", "import sys; sys.mark = 'x%s'\n" % ("y" * n))()
+        equal(w.call(script).out, b"x" + b"y" * n + b"\n", "output")
+        time.sleep(0.05)
+    # The change was no failure that is remembered.
+    until(lambda: w.route(w.call(script)).startswith("warm"), "a warm run", 20)
