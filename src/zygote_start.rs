@@ -11,7 +11,7 @@ use pyzy_core::fresh::Table;
 use pyzy_core::key::{Identity, Key};
 use pyzy_core::reason::Reason;
 use pyzy_core::report::{Report, Verdict};
-use pyzy_core::start::{HOST, ImageStart, Role, Start};
+use pyzy_core::start::{HOST, ImageStart, LABEL, Role, Start};
 use pyzy_core::vars;
 use pyzy_core::wire::{self, Answer};
 use pyzy_launch::plan::{self, Forked, Invocation, LIBRARY, Plan, Warm};
@@ -375,6 +375,7 @@ impl Starter<'_> {
     }
 
     fn become_zygote(&self, report: &Report, table: &[u8], lock: Fd, image_lock: Option<Fd>) -> Result<Never, Failure> {
+        let label = file::read_file(LABEL, 4096).unwrap_or_default();
         let image = image_lock.as_ref().map(|lock| ImageStart {
             key: self.warm.image,
             lock: lock.number(),
@@ -386,6 +387,7 @@ impl Starter<'_> {
             ],
             compact: use_compact_layout(),
             debuggable: vars::is_on(self.call.environ, vars::DEBUGGABLE),
+            label: &label,
         });
         let record = self.record(Role::Zygote, lock.number(), table, Some(report), image);
         let read = |entry: &[u8]| report.env_names.iter().any(|n| n == vars::name_of(entry));

@@ -16,6 +16,9 @@ pub const NO_SCRIPT: &str = "/dev/null/pyzy-zygote";
 /// What `sys.path[0]` would be for it.
 pub const NO_DIRECTORY: &str = "/dev/null";
 
+/// What a security module calls a process; cannot be read where there is none.
+pub const LABEL: &[u8] = b"/proc/self/attr/current";
+
 const MAGIC: &[u8; 8] = b"pyzybgn1";
 
 /// What the interpreter shall become.
@@ -42,6 +45,8 @@ pub struct ImageStart<'a> {
     pub compact: bool,
     /// Code is mapped from its own files.
     pub debuggable: bool,
+    /// The starter's security label (`/proc/self/attr/current`), which the interpreter must have as well.
+    pub label: &'a [u8],
 }
 
 /// The record.
@@ -104,6 +109,7 @@ impl<'a> Start<'a> {
             image.limits.iter().for_each(|&n| out.put_u64(n));
             out.put_u8(image.compact.into());
             out.put_u8(image.debuggable.into());
+            out.put_bytes(image.label);
         }
         out.put_u32(self.changes.len() as u32);
         for (name, value) in &self.changes {
@@ -162,6 +168,7 @@ fn image<'a>(take: &mut Take<'a>) -> Option<ImageStart<'a>> {
         limits: [take.u64()?, take.u64()?, take.u64()?],
         compact: take.u8()? != 0,
         debuggable: take.u8()? != 0,
+        label: take.bytes()?,
     })
 }
 
@@ -196,6 +203,7 @@ mod tests {
                 limits: [1, 2, 3],
                 compact: true,
                 debuggable: true,
+                label: b"u:r",
             }),
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",

@@ -6,6 +6,7 @@
 use alloc::vec::Vec;
 use pyzy_core::key::Identity;
 use pyzy_core::reason::Reason;
+use pyzy_core::start::LABEL;
 use pyzy_sys::process::{LIMITS, Limit};
 use pyzy_sys::{file, libc, process};
 
@@ -133,7 +134,7 @@ impl Facts {
         let root = file::stat(b"/").map_err(|_| Reason::System)?;
         identity.add_numbers("root", &[root.dev, root.ino]);
         // No security module: EINVAL, an empty label.
-        identity.add("label", &file::read_file(b"/proc/self/attr/current", 4096).unwrap_or_default());
+        identity.add("label", &file::read_file(LABEL, 4096).unwrap_or_default());
         identity.add("core filter", &file::read_file(b"/proc/self/coredump_filter", 64).unwrap_or_default());
         identity.add_numbers("personality", &[process::personality() as u64]);
         for name in ["loginuid", "sessionid"] {

@@ -12,7 +12,7 @@ use crate::worker::{self, Prepared};
 use pyo3::ffi;
 use pyzy_core::fresh::Table;
 use pyzy_core::image::{self, EXECUTE, Machine, Numbers, PAGE, Parts, Patch, READ, Range, Region, TRIAL, Value, WRITE};
-use pyzy_core::start::{ImageStart, Start};
+use pyzy_core::start::{ImageStart, LABEL, Start};
 use pyzy_core::version::VERSION;
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::net::{self, Wait};
@@ -102,6 +102,10 @@ struct Maker<'a> {
 impl Maker<'_> {
     /// Captures, tries, learns, tries again, and publishes under `path`.
     fn make(&self, path: &[u8]) -> Result<(), String> {
+        // A module that confines the interpreter by its file cannot confine the launcher that becomes it.
+        if file::read_file(LABEL, 4096).unwrap_or_default() != self.image.label {
+            return Err("a security module treats the interpreter otherwise than its callers".into());
+        }
         let table = Table::decode(self.start.table).ok_or("no freshness table")?;
         self.prepared.warm_up().ok_or_else(|| format!("cannot rehearse: {}", worker::take_exception()))?;
         entry::note(self.prepared)?;
