@@ -406,8 +406,8 @@ fn status_says_why_an_image_is_not_used() {
     assert_eq!(unusable(b"PYZYIMAG\x02\0\0\0"), "it is cut off");
     assert_eq!(unusable(b"nonsense, and more than eight bytes"), "it is not an image");
     let mut other = good.clone();
-    other[8] = 2;
-    assert_eq!(unusable(&other), "it has format 2, this pyzy knows 1");
+    other[8] = 9;
+    assert_eq!(unusable(&other), "it has format 9, this pyzy knows 2");
     let mut damaged = good.clone();
     damaged[image::START + 9] ^= 1;
     assert_eq!(unusable(&damaged), "its head is damaged");
@@ -436,7 +436,7 @@ fn stop_removes_images_without_a_zygote() {
     let boot = boot.put(&s);
     let damaged = put_image(&s, &"04".repeat(16), b"nonsense, and more than eight bytes");
     let mut newer = sample(5, 4_194_304).file();
-    newer[8] = 2;
+    newer[8] = 9;
     let newer = put_image(&s, &"05".repeat(16), &newer);
     // One of which another is being made is left to whoever makes it.
     let busy = sample(6, 4_194_304).put(&s);

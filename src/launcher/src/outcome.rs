@@ -4,10 +4,17 @@ use pyzy_core::wire::Outcome;
 use pyzy_sys::process::Limit;
 use pyzy_sys::{file, libc, process, signal};
 
-/// Stops this process by the signal that stopped the worker; returns when it is continued.
-pub fn stop(number: i32) {
+/// Stops this process by the signal that stopped the worker, if that is stopped still; returns when it is continued.
+///
+/// The signal waits first, blocked, and then the worker is looked at: who continues the group after that takes
+/// the waiting signal away (`kernel/signal.c`, prepare_signal), and who did before has continued the worker.
+pub fn stop(number: i32, is_still_stopped: impl FnOnce() -> bool) {
     let _ = signal::set_default(number);
     let _ = signal::send(process::id(), number);
+    if !is_still_stopped() {
+        let _ = signal::send(process::id(), libc::SIGCONT);
+        return;
+    }
     if let Ok(mask) = signal::unblock(signal::only(number)) {
         let _ = signal::set_mask(mask);
     }

@@ -99,7 +99,7 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
 /// Stops by the worker's signal, until somebody continues us.
 fn stop_with(worker: &Worker, number: i32, reader: &Fd, witness: Option<&Witness>) {
     loop {
-        outcome::stop(number);
+        outcome::stop(number, || is_stopped(worker.pid));
         let mut by_zygote = false;
         while let Some(arrived) = signal::next(reader) {
             // What woke us has reached the worker, or does so by `wake`.

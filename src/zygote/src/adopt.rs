@@ -223,6 +223,16 @@ fn set_sys(name: &CStr, value: &Object) -> Option<()> {
     (unsafe { ffi::PySys_SetObject(name.as_ptr(), value.raw()) } == 0).then_some(())
 }
 
+/// Every stream that was made in advance and not used, or replaced.
+pub fn each_kept(mut act: impl FnMut(&Object)) {
+    // SAFETY: stored above, and freed only where they are taken away; one thread.
+    unsafe {
+        let ready = READY.load(Relaxed).as_ref().into_iter().flatten();
+        ready.flat_map(|ready| ready.streams.iter().flatten()).for_each(&mut act);
+        REPLACED.load(Relaxed).as_ref().into_iter().flatten().for_each(act);
+    }
+}
+
 /// Drops what was made in advance and not used, and what was replaced. Somebody is about to look at all objects there
 /// are.
 pub fn drop_unused() {

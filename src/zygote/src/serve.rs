@@ -478,8 +478,9 @@ impl<'a> Zygote<'a> {
                     self.spare_due = self.last_use;
                     self.connections.swap_remove(at);
                 }
-                // A launcher that stopped itself cannot read that its worker goes on. It may have stopped again.
-                Answer::Continued if !matches!(process::state(pid), Some(b'T' | b't')) => {
+                // A launcher that stopped itself cannot read that its worker goes on. Who continues the group continues
+                // both; then ours would come late, perhaps after the next stop. The worker may have stopped again.
+                Answer::Continued if is_stopped(connection.launcher) && !is_stopped(pid) => {
                     let _ = signal::send(connection.launcher, libc::SIGCONT);
                 }
                 _ => {}
@@ -523,6 +524,10 @@ impl<'a> Zygote<'a> {
             let _ = file::unlink(&table);
         }
     }
+}
+
+fn is_stopped(pid: i32) -> bool {
+    matches!(process::state(pid), Some(b'T' | b't'))
 }
 
 /// Was a launcher that is gone killed together with its witness, that is with its whole process group?

@@ -149,6 +149,7 @@ def no_file(w):
 
 @test("image/another-user's", "root")
 def foreign(w):
+    w.debris = True
     path = restored(w)
     os.chown(path, 65534, 65534)
     w.expect(w.call(), "image-unusable")
@@ -243,6 +244,7 @@ def rotation(w):
 
 @test("image/rotation-by-age", seconds=60)
 def rotation_by_age(w):
+    w.debris = True  # each image is old, and another one is always on its way
     path = restored(w, PYZY_IMAGE_SECS="0")
     first = facts(path)
 

@@ -137,12 +137,25 @@ unsafe fn look_at_new(ground: &Ground, streams: &Streams, marker: usize, finding
                 link = previous(link);
             }
             if link == marker {
-                let silent = |&(kind, object)| ground.kinds.is_silent(layout, kind, object);
-                return special.iter().all(silent).then_some(generation);
+                special.retain(|&(kind, object)| !ground.kinds.is_silent(layout, kind, object));
+                let ours = special.is_empty() || {
+                    let ours = kept_streams(&ground.kinds);
+                    special.iter().all(|(_, object)| ours.contains(object))
+                };
+                return ours.then_some(generation);
             }
         }
     }
     None
+}
+
+/// The layers of the streams that only we hold: they stay for the life of the process and have nothing to write.
+fn kept_streams(kinds: &Kinds) -> Vec<usize> {
+    let mut all = Vec::new();
+    crate::adopt::each_kept(|stream| {
+        all.extend(kinds.layers(stream).iter().flatten().map(|layer| layer.raw() as usize));
+    });
+    all
 }
 
 /// Has an older object got a class with `__del__`, by assignment to `__class__`?
