@@ -581,8 +581,8 @@ mod tests {
     #[test]
     fn a_foreign_file_is_named() {
         let mut bytes = same();
-        bytes[8] = 2;
-        assert_eq!(Image::decode(&bytes, size()).err(), Some(Refusal::Format(2)));
+        bytes[8] = FORMAT as u8 + 1;
+        assert_eq!(Image::decode(&bytes, size()).err(), Some(Refusal::Format(FORMAT + 1)));
         bytes[0] = b'X';
         assert_eq!(Image::decode(&bytes, size()).err(), Some(Refusal::Magic));
     }
