@@ -162,8 +162,9 @@ unsafe fn leave_launcher(call: &Call) {
         let path = CStr::from_ptr(call.interpreter as *const libc::c_char).to_bytes();
         if let Ok(file) = file::open(path, libc::O_RDONLY | libc::O_NOCTTY, 0) {
             let layout = *(call.layout as *const Layout);
-            // The auxiliary vector is as it was set.
-            let _ = memory::set_layout(&Layout { auxv: 0, auxv_size: 0, exe: file.number() as u32, ..layout });
+            // The auxiliary vector is as it was set; the heap has grown since.
+            let brk = [layout.brk[0], libc::sbrk(0) as u64];
+            let _ = memory::set_layout(&Layout { brk, auxv: 0, auxv_size: 0, exe: file.number() as u32, ..layout });
         }
     }
 }

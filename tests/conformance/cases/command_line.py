@@ -25,6 +25,7 @@ case("argv/not-utf8", ["x.py", b"\xff\xfe", b"a\x80b"], "import sys, os\nprint(a
 case("argv/two-thousand", ["x.py", *map(str, range(2000))], "import sys\nprint(len(sys.argv), sys.argv[-1], hash(tuple(map(int, sys.argv[1:]))))\n")
 case("argv/one-long", ["x.py", "x" * 100000], "import sys\nprint(len(sys.argv[1]), set(sys.argv[1]))\n")
 case("argv/very-large", ["x.py", *["y" * 100000] * 8], "import sys\nprint(sum(map(len, sys.argv)))\n", route=ANY)
+case("argv/very-large-and-finalised", ["x.py", *["y" * 50000] * 8], "import atexit, sys\nprint(sum(map(len, sys.argv)))\n", route={"fork": ANY, "restore": "warm"})
 case("argv/double-dash", "-- x.py a", FACTS, route=ANY, normal=ORIG)
 case("argv/double-dash-after-options", "-B -- x.py -a", FACTS, route=ANY, normal=ORIG, options=("-B",))
 case("argv/script-named-with-dash", "./-c", files={"-c": "import sys\nprint(sys.argv)\n"})
