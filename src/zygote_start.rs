@@ -434,6 +434,7 @@ impl Starter<'_> {
             descriptor,
             in_session: self.forked.facts.terminal,
             image,
+            preload: vars::get_nonempty(self.call.environ, vars::PRELOAD).unwrap_or_default(),
             changes: changes.map(|(name, value)| (&name[..], value.as_deref())).collect(),
             table,
         }

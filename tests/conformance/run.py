@@ -43,6 +43,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--few", action="store_true", help="only the oldest and the newest of pyenv's, and the system's")
     parser.add_argument("-k", action="append", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--engine", help="set PYZY_ENGINE and expect that engine (PYZY_ENGINE unset, restore)")
+    parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of every run")
     parser.add_argument("--jobs", type=int, default=2, help="interpreters at a time (2)")
     parser.add_argument("--list", action="store_true", help="name the cases and stop")
     parser.add_argument("-v", "--verbose", action="store_true", help="a line for each case")
@@ -109,7 +110,7 @@ def work(interpreter: Interpreter, options: argparse.Namespace, table: List[Case
     root = tempfile.mkdtemp(prefix="pyzy-conf-", dir="/tmp")
     os.chmod(root, 0o711)
     prefix = os.path.realpath(options.prefix)
-    runner = Runner(interpreter, root, None if options.self_check else prefix + "/shims", options.engine, options.keep)
+    runner = Runner(interpreter, root, None if options.self_check else prefix + "/shims", options.engine, options.keep, dict(v.split("=", 1) for v in options.set))
     left: List[str] = []
     try:
         for case in table:

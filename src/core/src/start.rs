@@ -78,6 +78,8 @@ pub struct Start<'a> {
     pub in_session: bool,
     /// An image is to be made.
     pub image: Option<ImageStart<'a>>,
+    /// What PYZY_PRELOAD says of warm modules.
+    pub preload: &'a [u8],
     /// What start-up code does to the environment: names with values, or without one to remove it.
     pub changes: Vec<(&'a [u8], Option<&'a [u8]>)>,
     /// The freshness table, encoded.
@@ -111,6 +113,7 @@ impl<'a> Start<'a> {
             out.put_u8(image.debuggable.into());
             out.put_bytes(image.label);
         }
+        out.put_bytes(self.preload);
         out.put_u32(self.changes.len() as u32);
         for (name, value) in &self.changes {
             out.put_bytes(name);
@@ -149,6 +152,7 @@ impl<'a> Start<'a> {
                 1 => Some(image(&mut take)?),
                 _ => return None,
             },
+            preload: take.bytes()?,
             changes: {
                 let count = take.u32()?;
                 (0..count).map(|_| change(&mut take)).collect::<Option<_>>()?
@@ -205,6 +209,7 @@ mod tests {
                 debuggable: true,
                 label: b"u:r",
             }),
+            preload: b"off",
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",
         };

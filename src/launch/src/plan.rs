@@ -160,6 +160,10 @@ fn identify(call: &Invocation, found: &Found, environ: &[Vec<u8>], line: &Comman
     if let Some(socket) = place::named_socket(call.environ) {
         identity.add("socket", &socket?);
     }
+    // What is warm decides what a script gets.
+    if let Some(preload) = vars::get_nonempty(call.environ, vars::PRELOAD) {
+        identity.add("preload", preload);
+    }
     Ok(identity)
 }
 

@@ -27,6 +27,7 @@ mod run;
 mod serve;
 mod spare;
 mod trace;
+mod warm;
 mod worker;
 
 /// Lets `pyzy doctor` see which version this file is.

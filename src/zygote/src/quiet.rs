@@ -23,8 +23,10 @@ mod streams;
 
 use crate::capi::{self, Object};
 use kinds::Kinds;
-use layout::Layout;
+pub use layout::{HEAD, Layout, word};
 use libc::{c_char, c_int};
+pub use libraries::home_of;
+pub use objects::Kept;
 use pyo3::ffi::{self, PyObject};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
@@ -110,9 +112,46 @@ unsafe fn original(place: &AtomicUsize) -> unsafe extern "C" fn() -> *mut PyObje
     unsafe { std::mem::transmute::<usize, unsafe extern "C" fn() -> *mut PyObject>(place.load(Relaxed)) }
 }
 
+/// Where CPython keeps what this room and `warm` look at; None if that is not known.
+pub fn find_layout() -> Option<Layout> {
+    layout::find()
+}
+
+/// Were `gc` and `atexit` imported?
+pub fn seen() -> (bool, bool) {
+    (GC_SEEN.load(Relaxed), ATEXIT_SEEN.load(Relaxed))
+}
+
+/// What has been imported since was our own doing, and is hidden now.
+pub fn forget((gc, atexit): (bool, bool)) {
+    GC_SEEN.store(gc, Relaxed);
+    ATEXIT_SEEN.store(atexit, Relaxed);
+}
+
+/// A script gets the warm `gc`.
+pub fn see_gc() {
+    GC_SEEN.store(true, Relaxed);
+    crate::adopt::drop_unused();
+}
+
+/// A script gets the warm `atexit`.
+pub fn see_atexit() {
+    ATEXIT_SEEN.store(true, Relaxed);
+}
+
+/// Does nobody listen to audit events?
+pub fn has_no_audit_hooks(layout: &Layout) -> bool {
+    layout.has_no_audit_hooks()
+}
+
+/// What the end of these objects would do, of a module that is warm.
+pub fn examine(layout: &Layout, objects: Vec<usize>) -> Option<Kept> {
+    Some(Kept::examine(layout, &Kinds::new(layout)?, objects))
+}
+
 /// In the zygote, when everything else is there: looks at all there is.
-pub fn prepare() {
-    if let Some(ground) = Ground::new() {
+pub fn prepare(layout: Option<Layout>) {
+    if let Some(ground) = layout.and_then(Ground::new) {
         GROUND.store(Box::into_raw(Box::new(ground)), Relaxed);
     }
     // SAFETY: the GIL is held.
@@ -153,12 +192,11 @@ fn ground() -> Option<&'static Ground> {
 }
 
 impl Ground {
-    fn new() -> Option<Ground> {
+    fn new(layout: Layout) -> Option<Ground> {
         if GC_SEEN.load(Relaxed) || ATEXIT_SEEN.load(Relaxed) || !only_known_builtins() || !is_plain_start() {
             return None;
         }
         let libraries = libraries::Known::now()?;
-        let layout = layout::find()?;
         let kinds = Kinds::new(&layout)?;
         // SAFETY: the GIL is held; live objects.
         unsafe {
@@ -262,7 +300,7 @@ fn is_alone() -> bool {
 }
 
 /// No option that makes an interpreter talk at its end, and no rule about warnings but CPython's own.
-fn is_plain_start() -> bool {
+pub fn is_plain_start() -> bool {
     let zero = |name: &CStr| {
         // SAFETY: the GIL is held.
         capi::sys(c"flags")

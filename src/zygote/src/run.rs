@@ -6,7 +6,7 @@
 //! the script.
 
 use crate::capi::{self, Object, PyCompilerFlags};
-use crate::{entry, floor, importer, path0, quiet};
+use crate::{entry, floor, importer, path0, quiet, warm};
 use libc::{FILE, c_int};
 use pyo3::ffi;
 use std::ffi::{CStr, CString};
@@ -66,6 +66,7 @@ impl Script {
     /// The hand-off has happened: runs the script and ends the process.
     pub fn run_and_exit(self) -> ! {
         let mut script = Some(self);
+        warm::begin();
         quiet::begin();
         // SAFETY: `finish` takes what it is given, once, and does not come back.
         unsafe { floor::call(finish, (&raw mut script).cast()) };
@@ -98,8 +99,11 @@ unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
         let (mut code, interrupted) = script.run();
         offer_prompt(&mut code);
         capi::with_interpreter(c"_PyInterpreterState_SetNotRunningMain");
-        if !quiet::is_silent() && capi::Py_FinalizeEx() < 0 {
-            code = 120;
+        if !quiet::is_silent() {
+            warm::let_go();
+            if capi::Py_FinalizeEx() < 0 {
+                code = 120;
+            }
         }
         if interrupted {
             // exit_sigint: die of SIGINT, so that a shell sees it.
@@ -199,7 +203,12 @@ unsafe fn print_error() {
                 if quiet::is_silent() {
                     libc::exit(code);
                 }
+                warm::let_go();
                 capi::Py_Exit(code);
+            }
+            if flag(c"inspect") == Some(0) {
+                // It ends in there.
+                warm::let_go();
             }
         }
         capi::PyErr_Print();

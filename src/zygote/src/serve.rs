@@ -8,10 +8,11 @@ use crate::image::{self, Imager};
 use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
 use crate::worker::{self, Caller, Prepared};
-use pyzy_core::fresh::Table;
+use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::page::{self, State};
 use pyzy_core::reason::Reason;
 use pyzy_core::start::Start;
+use pyzy_core::vars;
 use pyzy_core::wire::{self, Answer, Ask, Outcome, Request};
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::net::Wait;
@@ -69,10 +70,13 @@ struct Zygote<'a> {
 /// Publishes the socket and serves until it is time to leave; gives the exit code.
 pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let log = Log(start.log);
-    let Some(prepared) = Prepared::new(before, &start.changes) else {
+    let Some(prepared) = Prepared::new(before, &start.changes, start.preload == vars::PRELOAD_STDLIB) else {
         log.line(&format!("cannot prepare: {}", worker::take_exception()));
         return 1;
     };
+    // What was loaded since the table was made must stay as it is as well.
+    let table = extended(start.table, &prepared.libraries);
+    let start = &Start { table: &table, changes: start.changes.clone(), ..*start };
     match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
             // A worker whose main thread ends alone unwinds through here; the descriptors' numbers are the script's then.
@@ -93,6 +97,13 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
             1
         }
     }
+}
+
+/// A freshness table with more paths.
+fn extended(table: &[u8], more: &[(Vec<u8>, Facts)]) -> Vec<u8> {
+    let Some(mut decoded) = Table::decode(table) else { return table.to_vec() };
+    decoded.paths.extend(more.iter().map(|(path, facts)| (&path[..], *facts)));
+    decoded.encode()
 }
 
 /// Lines on the descriptor that `pyzy zygote --foreground` gave.

@@ -106,6 +106,13 @@ pub fn forget_variable(name: &[u8]) {
     log().trace.env_names.remove(name);
 }
 
+/// Gives what was collected since the start or the last time, and goes on.
+pub fn take() -> Trace {
+    let mut log = log();
+    log.seen = None;
+    core::mem::take(&mut log.trace)
+}
+
 /// End, and give what was collected.
 pub fn stop() -> Trace {
     ON.store(false, Relaxed);

@@ -9,9 +9,9 @@ use crate::adopt::{self, Adopter};
 use crate::arguments::Arguments;
 use crate::capi::Object;
 use crate::run::Script;
-use crate::{holes, importer, path0, quiet};
+use crate::{holes, importer, path0, quiet, warm};
 use pyo3::ffi;
-use pyzy_core::fresh::Table;
+use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::reason::Reason;
 use pyzy_core::wire::{self, Answer, Ask, Request};
 use pyzy_sys::file::{self, Fd};
@@ -70,12 +70,14 @@ pub struct Prepared {
     /// What start-up did to the environment: locale coercion (`_coerce_default_locale_settings`,
     /// `Python/pylifecycle.c`) and start-up code. Done again in each worker.
     changes: Vec<Change>,
+    /// Libraries that warm modules have loaded.
+    pub libraries: Vec<(Vec<u8>, Facts)>,
 }
 
 impl Prepared {
     /// Compiles the Python part in a namespace of its own. `before` is the environment before the interpreter
     /// started; `reported` is what the probe saw start-up code change, also where that makes no difference here.
-    pub fn new(before: &[CString], reported: &[(&[u8], Option<&[u8]>)]) -> Option<Prepared> {
+    pub fn new(before: &[CString], reported: &[(&[u8], Option<&[u8]>)], warmth: bool) -> Option<Prepared> {
         // SAFETY: the GIL is held; C strings and live objects.
         unsafe {
             let globals = Object::own(ffi::PyDict_New())?;
@@ -87,12 +89,15 @@ impl Prepared {
             for (name, value) in reported {
                 changes.push((CString::new(*name).ok()?, value.and_then(|v| CString::new(v).ok())));
             }
+            let layout = quiet::find_layout();
+            let libraries = layout.as_ref().filter(|_| warmth).and_then(warm::prepare).map(|l| l.0).unwrap_or_default();
             importer::prepare();
-            quiet::prepare();
+            quiet::prepare(layout);
             // After that, which knows all open files there are: these are closed without a trace.
             adopter.make_ready();
             let arguments = Arguments::find();
-            Some(Prepared { adopter, path0: path0::find(), arguments, memory: MemoryMap::read()?, changes })
+            let (path0, memory) = (path0::find(), MemoryMap::read()?);
+            Some(Prepared { adopter, path0, arguments, memory, changes, libraries })
         }
     }
 }

@@ -43,6 +43,8 @@ def routes(log: str) -> List[Tuple[str, str]]:
     found = []
     for line in text.splitlines():
         words = dict(word.split("=", 1) for word in line.split() if "=" in word)
+        if "import" in words:
+            continue
         found.append((words.get("route", "?"), words.get("engine") or words.get("reason") or "?"))
     return found
 
@@ -121,9 +123,9 @@ class Primer:
 class Runner:
     """Runs cases with one interpreter."""
 
-    def __init__(self, interpreter: Interpreter, root: str, shims: Optional[str], engine: Optional[str], keep: bool) -> None:
-        self.cold = World(root + "/cold", interpreter, None, engine)
-        self.warm = World(root + "/warm", interpreter, shims, engine)
+    def __init__(self, interpreter: Interpreter, root: str, shims: Optional[str], engine: Optional[str], keep: bool, more: Dict[str, str]) -> None:
+        self.cold = World(root + "/cold", interpreter, None, engine, more)
+        self.warm = World(root + "/warm", interpreter, shims, engine, more)
         self.engine, self.keep, self.interpreter = engine or "restore", keep, interpreter
         self.primer = Primer(self.warm)
         self.serial = 0

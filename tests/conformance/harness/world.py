@@ -62,11 +62,11 @@ def discover() -> Tuple[List[str], List[str]]:
 class World:
     """One of the two: where things are, and the environment that is built from nothing."""
 
-    def __init__(self, root: str, interpreter: Interpreter, shims: Optional[str], engine: Optional[str]) -> None:
+    def __init__(self, root: str, interpreter: Interpreter, shims: Optional[str], engine: Optional[str], more: Dict[str, str]) -> None:
         self.root, self.interpreter, self.shims = root, interpreter, shims
         self.front, self.home = root + "/front", root + "/home"
         self.runtime, self.tmp, self.work = root + "/run", root + "/tmp", root + "/work"
-        self.engine = engine
+        self.engine, self.more = engine, more
         for path in (self.home, self.runtime, self.tmp, self.work, root + "/log"):
             os.makedirs(path)
         os.chmod(self.runtime, 0o700)
@@ -97,7 +97,7 @@ class World:
         }
         if self.engine:
             env["PYZY_ENGINE"] = self.engine
-        return env
+        return {**env, **self.more}
 
     def expand(self, text: Any, directory: str) -> Any:
         """Replace the tokens of case.py."""

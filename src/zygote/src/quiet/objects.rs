@@ -16,6 +16,40 @@ pub struct Old {
     pub classes: Vec<(Object, Slots)>,
 }
 
+/// What the end of a warm module's objects does, if a script has it.
+pub struct Kept {
+    /// None of them has an end that can be seen.
+    is_silent: bool,
+    classes: Vec<(Object, Slots)>,
+    findings: Findings,
+}
+
+impl Kept {
+    /// Looks at them; nothing changes meanwhile.
+    pub fn examine(layout: &Layout, kinds: &Kinds, objects: Vec<usize>) -> Kept {
+        let mut kept = Kept { is_silent: true, classes: Vec::new(), findings: Findings::default() };
+        for object in objects {
+            let kind = kinds.of(layout, type_of(object));
+            // SAFETY: live objects; nothing here frees any.
+            unsafe {
+                kept.is_silent &= kinds.is_silent(layout, kind, object);
+                if kind == Kind::Class && is_heap_type(object) {
+                    kept.is_silent &= kept.findings.add(layout, object);
+                    let reference = ffi::PyWeakref_NewRef(object as *mut PyObject, std::ptr::null_mut());
+                    match Object::own(reference) {
+                        Some(reference) => {
+                            ffi::PyObject_GC_UnTrack(reference.raw().cast());
+                            kept.classes.push((reference, slots(layout, object)));
+                        }
+                        None => kept.is_silent = false,
+                    }
+                }
+            }
+        }
+        kept
+    }
+}
+
 /// The collector is at rest while this lives: it would change the lists.
 struct Rest {
     place: *mut [i32; 2],
@@ -101,6 +135,17 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
             }
         }
         let mut findings = Findings::default();
+        for kept in crate::warm::kept() {
+            let Some(kept) = kept.filter(|kept| kept.is_silent) else { return false };
+            for (reference, before) in &kept.classes {
+                let class = word(reference.raw() as usize, layout.referent);
+                if class != none && slots(layout, class) != *before {
+                    return false;
+                }
+            }
+            findings.look_back |= kept.findings.look_back;
+            findings.odd_keys |= kept.findings.odd_keys;
+        }
         let marker = ground.marker.raw() as usize - HEAD;
         let Some(generation) = look_at_new(ground, streams, marker, &mut findings) else { return false };
         (!findings.look_back || !has_loud_old(layout, marker, generation))

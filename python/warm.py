@@ -1,0 +1,42 @@
+# What has to be done with warm modules that is better said in Python. Runs in the
+# zygote in a private namespace; never in sys.modules.
+#
+# Owns what modules keep of the zygote and must let go of (tidy), and what a module makes
+# anew in each process at its hand-over (SETTLERS).
+
+import sys
+
+
+def tidy():
+    """After all imports, while all modules are still there: what they keep of the zygote."""
+    threading = sys.modules.get("threading")
+    if threading is not None and hasattr(threading.main_thread(), "_stderr"):
+        threading.main_thread()._stderr = None
+
+
+def settle_threading():
+    # Lib/threading.py: the main thread keeps its kernel id and the standard error of its birth.
+    main = sys.modules["threading"].main_thread()
+    if hasattr(main, "_set_native_id"):
+        main._set_native_id()
+    if hasattr(main, "_stderr"):
+        main._stderr = sys.stderr
+
+
+def settle_random():
+    # Lib/random.py seeds its generator when it is imported.
+    sys.modules["random"].seed()
+
+
+def settle_logging():
+    # Lib/logging/__init__.py takes the time when it is imported.
+    logging = sys.modules["logging"]
+    time = sys.modules["time"]
+    logging._startTime = time.time_ns() if isinstance(logging._startTime, int) else time.time()
+
+
+SETTLERS = {
+    "threading": settle_threading,
+    "random": settle_random,
+    "logging": settle_logging,
+}

@@ -1,0 +1,344 @@
+//! The hand-over: a script imports a module that is warm.
+//!
+//! Owns the plan of what a cold import would bring in, in which order, with which effects
+//! on what is there already; the check that every part of it is what the zygote imported;
+//! and carrying it out. All is checked before anything is changed. Between the check and the change no code
+//! of anybody's runs, so no other thread comes between.
+
+use super::node::{Event, Node, Place, State, referent};
+use super::world::{Answer, Reach, World};
+use crate::capi::Object;
+use crate::quiet::Layout;
+use pyo3::ffi::{self, PyObject};
+use pyzy_sys::file;
+use std::cell::RefCell;
+
+/// All that is warm.
+pub struct Store {
+    pub world: World,
+    pub nodes: Vec<Node>,
+    pub places: Vec<Place>,
+    pub layout: Layout,
+    /// Names to numbers.
+    pub index: Object,
+    /// Modules that every import looks at: `builtins` and `sys`.
+    pub always: Vec<usize>,
+    /// Keys of `sys` that do not count.
+    pub volatile: Vec<usize>,
+    pub marks: RefCell<Marks>,
+}
+
+/// What a plan has looked at.
+#[derive(Default)]
+pub struct Marks {
+    nodes: Vec<Mark>,
+    places: Vec<bool>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+enum Mark {
+    #[default]
+    New,
+    /// Its import is under way.
+    Entered,
+    /// It is part of the plan.
+    Planned,
+    /// It is in `sys.modules`.
+    Here,
+}
+
+enum Step {
+    /// The package's directory is searched.
+    Find(usize),
+    Give(usize),
+    Insert(usize),
+    /// An effect of this node, by its event.
+    Effect(usize, usize),
+}
+
+struct Plan<'a> {
+    store: &'a Store,
+    marks: &'a mut Marks,
+    steps: Vec<Step>,
+    reach: Reach,
+    names: Vec<usize>,
+}
+
+impl Store {
+    /// Hands a module over and gives it, or says why not. Nothing has changed then but `sys.path_importer_cache`, as a
+    /// search changes it.
+    pub fn hand_over(&'static self, name: *mut PyObject) -> Answer<(Object, usize)> {
+        // SAFETY: the GIL is held; a dictionary of numbers.
+        let number = unsafe {
+            let number = if ffi::PyUnicode_CheckExact(name) == 0 {
+                std::ptr::null_mut()
+            } else {
+                ffi::PyDict_GetItem(self.index.raw(), name)
+            };
+            if number.is_null() {
+                return Err("it is not warm");
+            }
+            ffi::PyLong_AsLong(number) as usize
+        };
+        if self.nodes[number].state.get() != State::Hidden {
+            return Err("it has been handed over before");
+        }
+        if let Some(why) = &self.nodes[number].refused {
+            return Err(why);
+        }
+        self.world.is_plain()?;
+        let mut marks = self.marks.borrow_mut();
+        for _ in 0..3 {
+            marks.nodes.clear();
+            marks.nodes.resize(self.nodes.len(), Mark::New);
+            marks.places.clear();
+            marks.places.resize(self.places.len(), false);
+            let mut plan =
+                Plan { store: self, marks: &mut marks, steps: Vec::new(), reach: Reach::default(), names: Vec::new() };
+            for &always in &self.always {
+                plan.visit(always)?;
+            }
+            plan.visit(number)?;
+            // Making a finder runs code: the plan is made once more.
+            if self.world.walk(&plan.reach)? {
+                self.world.is_plain()?;
+                continue;
+            }
+            if plan.names.iter().any(|&name| self.world.is_blocked(name)) {
+                return Err("a name is taken in this process");
+            }
+            let steps = plan.steps;
+            drop(marks);
+            return self.carry_out(number, steps);
+        }
+        Err("sys.path does not come to rest")
+    }
+
+    /// What the initialisation of this extension imports, if it has run in the zygote, runs once only, and nobody has the
+    /// module.
+    pub fn initialised(&self, name: *mut PyObject) -> Vec<Object> {
+        // SAFETY: the GIL is held; a dictionary of numbers.
+        let node = unsafe {
+            let number = if ffi::PyUnicode_CheckExact(name) == 0 {
+                std::ptr::null_mut()
+            } else {
+                ffi::PyDict_GetItem(self.index.raw(), name)
+            };
+            if number.is_null() {
+                return Vec::new();
+            }
+            &self.nodes[ffi::PyLong_AsLong(number) as usize]
+        };
+        if !node.once || node.state.get() != State::Hidden {
+            return Vec::new();
+        }
+        let events = node.events.borrow();
+        let needed = events.iter().filter_map(|event| match event {
+            // SAFETY: the GIL is held; a live object.
+            Event::Needs(needed) => unsafe { Object::share(self.nodes[*needed].key.raw()) },
+            _ => None,
+        });
+        needed.collect()
+    }
+
+    fn carry_out(&self, number: usize, steps: Vec<Step>) -> Answer<(Object, usize)> {
+        let (mut given, mut settle) = (0, Vec::new());
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let modules = self.world.modules.raw();
+            for step in steps {
+                match step {
+                    Step::Give(at) => {
+                        let node = &self.nodes[at];
+                        let Some(module) = node.module.borrow_mut().take() else { continue };
+                        ffi::PyDict_SetItem(modules, node.key.raw(), module.raw());
+                        node.state.set(State::Given);
+                        node.ring.borrow_mut().give_back(&self.layout);
+                        match node.name.as_str() {
+                            "gc" => crate::quiet::see_gc(),
+                            "atexit" => crate::quiet::see_atexit(),
+                            _ => {}
+                        }
+                        settle.extend(node.settle.as_ref());
+                        given += 1;
+                    }
+                    Step::Find(at) => {
+                        if let Some((entry, finder)) = &self.nodes[at].finder
+                            && ffi::PyDict_GetItem(self.world.cache.raw(), entry.raw()).is_null()
+                        {
+                            ffi::PyDict_SetItem(self.world.cache.raw(), entry.raw(), finder.raw());
+                        }
+                    }
+                    Step::Insert(at) => {
+                        let node = &self.nodes[at];
+                        if let Some(object) = node.module.borrow_mut().take() {
+                            ffi::PyDict_SetItem(modules, node.key.raw(), object.raw());
+                            node.state.set(State::Given);
+                        }
+                    }
+                    Step::Effect(at, event) => {
+                        let event = &mut self.nodes[at].events.borrow_mut()[event];
+                        if let Event::Effect(effect) = std::mem::replace(event, Event::Done) {
+                            effect.replay(&self.nodes);
+                        }
+                    }
+                }
+            }
+            for function in settle {
+                if Object::own(ffi::PyObject_CallObject(function.raw(), std::ptr::null_mut())).is_none() {
+                    ffi::PyErr_Clear();
+                }
+            }
+            let module = Object::share(ffi::PyDict_GetItem(modules, self.nodes[number].key.raw()));
+            module.map(|module| (module, given)).ok_or("sys.modules lost it")
+        }
+    }
+}
+
+impl Plan<'_> {
+    /// What an import of this module does now.
+    fn visit(&mut self, number: usize) -> Answer<()> {
+        let store = self.store;
+        let node = &store.nodes[number];
+        match self.marks.nodes[number] {
+            Mark::New => {}
+            Mark::Entered => return Err("imports go round in a circle in another way"),
+            Mark::Planned | Mark::Here => return Ok(()),
+        }
+        // SAFETY: the GIL is held; live objects.
+        let here = unsafe { ffi::PyDict_GetItem(store.world.modules.raw(), node.key.raw()) };
+        if here.is_null() { self.plan(number, node) } else { self.meet(number, node, here) }
+    }
+
+    /// It is in `sys.modules`: is it what we know, and what it was?
+    fn meet(&mut self, number: usize, node: &Node, here: *mut PyObject) -> Answer<()> {
+        self.marks.nodes[number] = Mark::Here;
+        if node.name == "__main__" {
+            return Ok(());
+        }
+        let skip: &[usize] = if node.name == "sys" { &self.store.volatile } else { &[] };
+        // SAFETY: the GIL is held; a live object.
+        unsafe {
+            if !node.is(here) {
+                return Err("another module has the name of one that it needs");
+            }
+            if !node.is_unchanged(skip) {
+                return Err("a module that it needs was changed");
+            }
+            if let Some((path, entry)) = &node.package
+                && !(ffi::PyList_Size(path.raw()) == 1 && ffi::PyList_GetItem(path.raw(), 0) == entry.raw())
+            {
+                return Err("a package that it needs has another path");
+            }
+        }
+        for event in node.events.borrow().iter() {
+            // What has been taken out of sys.modules since is not asked for again.
+            if let Event::Needs(needed) | Event::Within(needed) = event
+                && self.marks.nodes[*needed] == Mark::New
+            {
+                let other = &self.store.nodes[*needed];
+                // SAFETY: the GIL is held; live objects.
+                let here = unsafe { ffi::PyDict_GetItem(self.store.world.modules.raw(), other.key.raw()) };
+                if !here.is_null() {
+                    self.meet(*needed, other, here)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// It is to be handed over.
+    fn plan(&mut self, number: usize, node: &Node) -> Answer<()> {
+        if node.state.get() != State::Hidden {
+            return Err("a module that it needs has been taken out of sys.modules");
+        }
+        if node.refused.is_some() {
+            return Err("a module that it needs is not fit to be handed over");
+        }
+        if let Some(parent) = node.parent
+            && self.marks.nodes[parent] != Mark::Entered
+        {
+            self.visit(parent)?;
+            if self.marks.nodes[number] != Mark::New {
+                return Ok(());
+            }
+        }
+        if node.inserted {
+            return Err("a module that it needs appears in another way");
+        }
+        if self.store.world.is_locked(node) {
+            return Err("a module that it needs is being imported");
+        }
+        self.marks.nodes[number] = Mark::Entered;
+        if let Some((name, entry)) = node.found {
+            self.names.push(name);
+            self.reach.entries = self.reach.entries.max(entry + 1);
+        }
+        for &place in &node.places {
+            if !std::mem::replace(&mut self.marks.places[place], true) {
+                let place = &self.store.places[place];
+                if file::facts(&place.path) != place.facts {
+                    return Err("a file has changed");
+                }
+            }
+        }
+        for (name, value) in &node.variables {
+            // SAFETY: C strings; nobody changes the environment meanwhile.
+            let now = unsafe { libc::getenv(name.as_ptr()) };
+            let same = match value {
+                None => now.is_null(),
+                // SAFETY: as above.
+                Some(value) => !now.is_null() && unsafe { std::ffi::CStr::from_ptr(now) }.to_bytes() == value,
+            };
+            if !same {
+                return Err("a variable that its import reads has another value");
+            }
+        }
+        if node.finder.is_some() {
+            self.steps.push(Step::Find(number));
+        }
+        for (at, event) in node.events.borrow().iter().enumerate() {
+            match event {
+                Event::Needs(needed) => self.visit(*needed)?,
+                Event::Within(needed) => {
+                    if self.marks.nodes[*needed] != Mark::Entered {
+                        return Err("imports go round in a circle in another way");
+                    }
+                }
+                Event::Absent(name) => {
+                    self.names.push(*name);
+                    self.reach.all = true;
+                }
+                Event::Inserts(other) => {
+                    let inserted = &self.store.nodes[*other];
+                    // SAFETY: the GIL is held; live objects.
+                    let here = unsafe { ffi::PyDict_GetItem(self.store.world.modules.raw(), inserted.key.raw()) };
+                    if !here.is_null() || inserted.state.get() != State::Hidden {
+                        return Err("a name that it puts into sys.modules is there");
+                    }
+                    self.marks.nodes[*other] = Mark::Planned;
+                    self.steps.push(Step::Insert(*other));
+                }
+                Event::Effect(effect) => {
+                    if !effect.is_due() {
+                        return Err("something that it changes was changed before");
+                    }
+                    self.steps.push(Step::Effect(number, at));
+                }
+                Event::Done => return Err("it has been handed over in part"),
+            }
+        }
+        self.marks.nodes[number] = Mark::Planned;
+        self.steps.push(Step::Give(number));
+        Ok(())
+    }
+}
+
+/// Modules that were handed over and still live.
+pub fn given(store: &Store) -> impl Iterator<Item = &Node> {
+    store.nodes.iter().filter(|node| {
+        // SAFETY: the GIL is held; a weak reference.
+        node.state.get() == State::Given
+            && node.reference.as_ref().is_some_and(|r| unsafe { referent(r) != ffi::Py_None() })
+    })
+}

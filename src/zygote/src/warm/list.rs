@@ -1,0 +1,30 @@
+//! Which modules of the standard library are kept warm.
+//!
+//! Owns the curated list and what is known of its modules. Each was compared with a cold
+//! import by `tests/warm/compare.py`, on every version there. What such an
+//! import brings in is warm as well; a module that an installation lacks is passed over.
+
+use crate::trace::Call;
+
+/// Imported in this order. Left out: what starts threads, reads the host, the terminal or the environment at import
+/// (`uuid`, `readline`, `curses`, `webbrowser`), loads a library whose end is unknown (`ssl`, `sqlite3`, `ctypes`, and so
+/// `asyncio`, `http`, `urllib.request`), warns when it is imported, or is made to be replaced (`site`, `test`).
+pub const MODULES: &str = "\
+    types operator itertools keyword reprlib collections collections.abc functools enum re copyreg copy \
+    contextlib typing warnings weakref abc heapq bisect math string textwrap struct binascii base64 datetime \
+    time calendar numbers decimal fractions random statistics hashlib secrets json csv io codecs errno fnmatch \
+    glob pathlib shutil stat tempfile argparse gettext getopt locale shlex pprint difflib ast dis inspect \
+    tokenize linecache traceback dataclasses logging threading queue signal selectors select socket subprocess \
+    platform pickle zlib gzip bz2 lzma zipfile tarfile configparser urllib.parse html html.parser \
+    xml.etree.ElementTree unicodedata array ipaddress optparse graphlib sched cmd timeit atexit fcntl \
+    importlib importlib.util importlib.machinery string contextvars unittest";
+
+/// What an import may ask although the answer differs from run to run: it is asked again at the
+/// hand-over, or the answer is never used (`secrets`).
+pub const ASKED_AGAIN: &[(&str, Call)] =
+    &[("random", Call::Entropy), ("logging", Call::Clock), ("threading", Call::ProcessId), ("secrets", Call::Entropy)];
+
+/// Keys of `sys` that every run sets for itself, and that no module of the list looks at while it is imported.
+pub const VOLATILE: &str = "\
+    argv orig_argv path stdin stdout stderr __stdin__ __stdout__ __stderr__ last_type last_value last_traceback \
+    last_exc ps1 ps2 dont_write_bytecode tracebacklimit";

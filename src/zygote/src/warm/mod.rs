@@ -1,0 +1,423 @@
+//! Warm modules: imported in the zygote, invisible until a script imports them.
+//!
+//! Owns the order of things: the zygote imports a curated list (`list`) and notes all about
+//! it (`record`, `watch`, `registrations`), hides every trace, and from then on stands where importlib's
+//! `_find_and_load` is called from C. What a name would be in this process is asked of
+//! `world`, what an import would bring in of `hand`; unless every answer is certain and equal, CPython's
+//! own import runs as if nothing were there. No attribute of importlib is another: what is replaced is the
+//! entry that a function object has for calls from C.
+
+mod hand;
+mod leave;
+mod list;
+mod node;
+mod record;
+mod registrations;
+mod ring;
+mod watch;
+mod world;
+
+use crate::capi::{self, Object};
+use crate::quiet::{self, Kept, Layout, word};
+use crate::trace;
+use hand::Store;
+use node::{Node, State};
+use pyo3::ffi::{self, PyObject};
+use pyzy_core::fresh::Facts;
+use pyzy_sys::{file, process};
+use record::{CALLS, Recorder, item};
+use registrations::{StandIns, set_recorder, tell};
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use world::{Paths, World};
+
+const SOURCE: &CStr =
+    match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/warm.py"), "\0").as_bytes()) {
+        Ok(source) => source,
+        Err(_) => panic!("python/warm.py holds a NUL"),
+    };
+
+/// A file changed this recently could change again without its times showing it (one tick of the kernel's clock).
+const TICK: i64 = 10_000_000;
+
+static STORE: AtomicPtr<Store> = AtomicPtr::new(std::ptr::null_mut());
+/// CPython's own way to call a Python function.
+static ORIGINAL: AtomicUsize = AtomicUsize::new(0);
+/// Where hand-overs are told, from PYZY_LOG; null where nobody wants to know.
+static LOG: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
+
+type Vectorcall =
+    unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject;
+
+/// What warming needs to last: libraries that were loaded, with their facts. A run that finds another one there is no
+/// run for this zygote.
+pub struct Libraries(pub Vec<(Vec<u8>, Facts)>);
+
+/// In the zygote: imports, and hides what it did. Nothing is warm where anything is odd.
+pub fn prepare(layout: &Layout) -> Option<Libraries> {
+    if !quiet::is_plain_start() || !is_plain_start() {
+        return None;
+    }
+    let before = mapped_files();
+    // SAFETY: the GIL is held; the collector is at rest until the end of this.
+    let rest = unsafe { ring::Rest::new(layout) };
+    let store = warm(layout);
+    drop(rest);
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    STORE.store(Box::into_raw(Box::new(store?)), Relaxed);
+    let files = mapped_files().into_iter().filter(|path| !before.contains(path));
+    Some(Libraries(
+        files
+            .map(|path| {
+                let facts = file::facts(&path);
+                (path, facts)
+            })
+            .collect(),
+    ))
+}
+
+/// No option that watches imports or objects.
+fn is_plain_start() -> bool {
+    let zero = |name: &CStr| {
+        // SAFETY: the GIL is held.
+        capi::sys(c"flags")
+            .and_then(|flags| flags.attribute(name))
+            .is_some_and(|v| unsafe { ffi::PyObject_IsTrue(v.raw()) == 0 })
+    };
+    // SAFETY: C strings.
+    let unset = |name: &CStr| unsafe { libc::getenv(name.as_ptr()).is_null() };
+    let options = capi::sys(c"_xoptions");
+    zero(c"bytes_warning")
+        && unset(c"PYTHONTRACEMALLOC")
+        && unset(c"PYTHONPROFILEIMPORTTIME")
+        // SAFETY: the GIL is held; a dictionary.
+        && options.is_some_and(|options| unsafe { ffi::PyDict_Size(options.raw()) == 0 })
+}
+
+/// The interpreter is about to be finalised.
+pub fn let_go() {
+    let store = STORE.swap(std::ptr::null_mut(), Relaxed);
+    if !store.is_null() {
+        // SAFETY: stored by `prepare`; nobody else has it any more.
+        let store = unsafe { Box::from_raw(store) };
+        leave::let_go(&store);
+        // The nodes stay, for what is hidden stays; what the world has of the interpreter goes.
+        let Store { world, nodes, .. } = *store;
+        drop(world);
+        std::mem::forget(nodes);
+    }
+}
+
+fn mapped_files() -> Vec<Vec<u8>> {
+    let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
+    let mut files: Vec<Vec<u8>> = maps
+        .split(|&b| b == b'\n')
+        .filter_map(|line| Some(line[line.iter().position(|&b| b == b'/')?..].to_vec()))
+        .collect();
+    files.sort_unstable();
+    files.dedup();
+    files
+}
+
+fn warm(layout: &Layout) -> Option<Store> {
+    let began = process::clock(libc::CLOCK_REALTIME);
+    let mut world = World::now(Paths::now()?)?;
+    let globals = run_source()?;
+    let seen = quiet::seen();
+    let path = capi::sys(c"path")?;
+    let write = capi::sys(c"dont_write_bytecode")?;
+    let cache = world::items(&keys(&world.cache)?)?;
+    let library = world.paths.library_list()?;
+    let hook = Hook::new(&item(&globals, "tidy")?)?;
+    let tidy = item(&globals, "tidy")?;
+    let stand_ins = StandIns::put()?;
+    let Some(mut recorder) = Recorder::new(layout, &world.paths) else {
+        stand_ins.take_away();
+        return None;
+    };
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        ffi::PySys_SetObject(c"path".as_ptr(), library.raw());
+        ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), ffi::Py_True());
+        // SAFETY: taken away below, before the recorder is moved.
+        set_recorder((&raw mut recorder).cast::<Recorder<'static>>());
+        trace::start(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
+        hook.put();
+        for name in list::MODULES.split_whitespace() {
+            let Ok(name) = std::ffi::CString::new(name) else { continue };
+            if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
+                ffi::PyErr_Clear();
+            }
+        }
+        hook.take_away();
+        trace::stop();
+        recorder.look();
+        set_recorder(std::ptr::null_mut());
+        ffi::PySys_SetObject(c"path".as_ptr(), path.raw());
+        ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), write.raw());
+    }
+    // SAFETY: the GIL is held; a function without parameters.
+    let tidied = unsafe { Object::own(ffi::PyObject_CallObject(tidy.raw(), std::ptr::null_mut())).is_some() };
+    recorder.finish();
+    let (mut nodes, places, names) = (recorder.nodes, recorder.places, recorder.names);
+    watch::undo_all(&nodes, &recorder.order);
+    let clean = stand_ins.take_away();
+    quiet::forget(seen);
+    for node in nodes.iter().filter(|node| node.state.get() == State::Hidden) {
+        // SAFETY: the GIL is held; live objects. What is not there cannot be deleted.
+        unsafe {
+            if ffi::PyDict_DelItem(world.modules.raw(), node.key.raw()) < 0 {
+                ffi::PyErr_Clear();
+            }
+        }
+    }
+    for key in world::items(&keys(&world.cache)?)? {
+        if !cache.iter().any(|known| known.raw() == key.raw()) {
+            // SAFETY: the GIL is held; live objects.
+            unsafe { ffi::PyDict_DelItem(world.cache.raw(), key.raw()) };
+        }
+    }
+    // From here on what is wrong leaves modules that are never handed over.
+    (clean && tidied).then_some(())?;
+    let mut found = vec![false; names.len()];
+    nodes.iter().filter_map(|node| node.found).for_each(|(name, _)| found[name] = true);
+    world.set_names(&names, &found)?;
+    for key in world::items(&keys(&world.cache)?)? {
+        if !cache.iter().any(|known| known.raw() == key.raw()) {
+            // SAFETY: as above.
+            unsafe { ffi::PyDict_DelItem(world.cache.raw(), key.raw()) };
+        }
+    }
+    let is_recent = |at: usize| {
+        let facts: &Facts = &places[at].facts;
+        facts.is_some_and(|f: [u64; 6]| f[5] as i64 > began - TICK || f[4] as i64 > began - TICK)
+    };
+    let volatile = volatile()?;
+    let settlers = item(&globals, "SETTLERS")?;
+    for node in &mut nodes {
+        if node.places.iter().any(|&at| is_recent(at)) {
+            node.refuse("a file of it has only just changed");
+        }
+        complete(node, &settlers, &volatile, layout);
+    }
+    leave::count(&mut nodes, layout);
+    let always =
+        ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
+    let index = index(&nodes)?;
+    let store = Store { world, nodes, places, layout: *layout, index, always, volatile, marks: Default::default() };
+    hook.put();
+    Some(store)
+}
+
+/// Compiles and runs the Python part in a namespace of its own.
+fn run_source() -> Option<Object> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let globals = Object::own(ffi::PyDict_New())?;
+        ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
+        let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
+        Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
+        Some(globals)
+    }
+}
+
+fn keys(dictionary: &Object) -> Option<Object> {
+    // SAFETY: the GIL is held; a dictionary.
+    unsafe { Object::own(ffi::PyDict_Keys(dictionary.raw())) }
+}
+
+fn volatile() -> Option<Vec<usize>> {
+    let intern = |name: &str| {
+        let name = std::ffi::CString::new(name).ok()?;
+        // SAFETY: the GIL is held; the name is kept for ever.
+        let name = unsafe { Object::own(ffi::PyUnicode_InternFromString(name.as_ptr()))? };
+        Some(name.into_raw() as usize)
+    };
+    list::VOLATILE.split_whitespace().map(intern).collect()
+}
+
+/// What can be said once everything is as it was.
+fn complete(node: &mut Node, settlers: &Object, volatile: &[usize], layout: &Layout) {
+    let reference = node.module.borrow().as_ref().and_then(|module| {
+        // SAFETY: the GIL is held; a live object.
+        unsafe { Object::own(ffi::PyWeakref_NewRef(module.raw(), std::ptr::null_mut())) }
+    });
+    match reference {
+        Some(reference) => {
+            ring::untrack(&reference);
+            node.reference = Some(reference);
+        }
+        None => {
+            // SAFETY: the GIL is held.
+            unsafe { ffi::PyErr_Clear() };
+            node.refuse("no weak reference can be made to it");
+        }
+    }
+    if !node.namespace.is_null() {
+        let skip = if node.name == "sys" { volatile } else { &[] };
+        // SAFETY: the GIL is held; an exact dictionary.
+        node.sum.set(unsafe { node::sum(node.namespace, skip) });
+    }
+    if node.state.get() == State::Base {
+        // It stays by itself.
+        node.module.borrow_mut().take();
+    } else {
+        node.settle = item(settlers, &node.name);
+        node::keep(node, layout);
+    }
+}
+
+fn index(nodes: &[Node]) -> Option<Object> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let index = Object::own(ffi::PyDict_New())?;
+        for (number, node) in nodes.iter().enumerate().filter(|(_, node)| node.state.get() == State::Hidden) {
+            let number = Object::own(ffi::PyLong_FromSize_t(number))?;
+            (ffi::PyDict_SetItem(index.raw(), node.key.raw(), number.raw()) == 0).then_some(())?;
+        }
+        Some(index)
+    }
+}
+
+/// The entry for calls of importlib's `_find_and_load`.
+struct Hook {
+    place: *mut usize,
+}
+
+impl Hook {
+    /// `other` is a function that is called as CPython calls Python functions.
+    fn new(other: &Object) -> Option<Hook> {
+        let inner = capi::sys(c"modules").and_then(|modules| item(&modules, "_frozen_importlib"))?;
+        let function = inner.attribute(c"_find_and_load")?;
+        // SAFETY: live functions, and their type, which says where in them the entry lies (`tp_vectorcall_offset`, at its
+        // place since 3.8: `Include/cpython/object.h`).
+        unsafe {
+            let class = ffi::Py_TYPE(function.raw()) as usize;
+            (class == ffi::Py_TYPE(other.raw()) as usize).then_some(())?;
+            let offset = word(class, 56);
+            (16..256).contains(&offset).then_some(())?;
+            let original = word(function.raw() as usize, offset);
+            let home = quiet::home_of(original as *const libc::c_void);
+            let is_usual = original == word(other.raw() as usize, offset)
+                && home == quiet::home_of(ffi::Py_IsInitialized as *const () as *const libc::c_void);
+            (is_usual && !home.is_null()).then_some(())?;
+            ORIGINAL.store(original, Relaxed);
+            Some(Hook { place: (function.raw() as usize + offset) as *mut usize })
+        }
+    }
+
+    fn put(&self) {
+        // SAFETY: found by `new`, in a function that lives on.
+        unsafe { self.place.write(find_and_load as *const () as usize) }
+    }
+
+    fn take_away(&self) {
+        // SAFETY: as above.
+        unsafe { self.place.write(ORIGINAL.load(Relaxed)) }
+    }
+}
+
+/// In place of `_find_and_load(name, import_)`.
+unsafe extern "C-unwind" fn find_and_load(
+    function: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: usize,
+    keywords: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: CPython's convention for such calls.
+    unsafe {
+        let original: Vectorcall = std::mem::transmute(ORIGINAL.load(Relaxed));
+        if count & (usize::MAX >> 1) != 2 || !keywords.is_null() {
+            return original(function, arguments, count, keywords);
+        }
+        if tell(|recorder| recorder.begin(*arguments)).is_some() {
+            let result = original(function, arguments, count, keywords);
+            tell(|recorder| recorder.end(result));
+            return result;
+        }
+        if let Some(module) = hand_over(*arguments) {
+            return module.into_raw();
+        }
+        if ask_first(*arguments).is_none() {
+            return std::ptr::null_mut();
+        }
+        original(function, arguments, count, keywords)
+    }
+}
+
+fn hand_over(name: *mut PyObject) -> Option<Object> {
+    // SAFETY: stored by `prepare`, never freed.
+    let store = unsafe { STORE.load(Relaxed).as_ref() }?;
+    if !quiet::has_no_audit_hooks(&store.layout) || store.world.busy.replace(true) {
+        return None;
+    }
+    let answer = store.hand_over(name);
+    // SAFETY: the GIL is held. Whatever went wrong, CPython will find it by itself.
+    unsafe { ffi::PyErr_Clear() };
+    store.world.busy.set(false);
+    log(name, &answer);
+    answer.ok().map(|(module, _)| module)
+}
+
+/// A cold import of an extension that the zygote has initialised, and that initialises itself once a process (PEP 489):
+/// what its initialisation imports is imported first, because CPython will not call it again.
+fn ask_first(name: *mut PyObject) -> Option<()> {
+    // SAFETY: stored by `prepare`, never freed.
+    let Some(store) = (unsafe { STORE.load(Relaxed).as_ref() }) else { return Some(()) };
+    for needed in store.initialised(name) {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            if ffi::PyDict_GetItem(store.world.modules.raw(), needed.raw()).is_null() {
+                Object::own(ffi::PyImport_Import(needed.raw()))?;
+            }
+        }
+    }
+    Some(())
+}
+
+/// Modules that change something in themselves in the child of a fork, as what captures and serves is.
+const CHANGED_BY_FORK: [&str; 4] = ["threading", "logging", "random", "concurrent.futures.thread"];
+
+/// The run begins: no code of the script's has run.
+pub fn begin() {
+    // SAFETY: stored by `prepare`, never freed.
+    let nodes = unsafe { STORE.load(Relaxed).as_ref() }.into_iter().flat_map(|store| &store.nodes);
+    for node in nodes.filter(|n| n.state.get() == State::Base && CHANGED_BY_FORK.contains(&n.name.as_str())) {
+        // SAFETY: the GIL is held; modules of the start live.
+        node.sum.set(unsafe { node::sum(node.namespace, &[]) });
+    }
+    find_log();
+}
+
+/// Does somebody want to know of hand-overs?
+fn find_log() {
+    // SAFETY: a C string, or null; the environment is the caller's by now.
+    let path = unsafe {
+        let value = libc::getenv(c"PYZY_LOG".as_ptr());
+        if value.is_null() || *value == 0 { return } else { CStr::from_ptr(value).to_bytes().to_vec() }
+    };
+    LOG.store(Box::into_raw(Box::new(path)), Relaxed);
+}
+
+fn log(name: *mut PyObject, answer: &Result<(Object, usize), &'static str>) {
+    // SAFETY: stored by `begin`, never freed.
+    let Some(path) = (unsafe { LOG.load(Relaxed).as_ref() }) else { return };
+    // SAFETY: the GIL is held; a live object.
+    let name = unsafe { Object::share(name) }.and_then(|name| node::text(&name)).unwrap_or_default();
+    let line = match answer {
+        Ok((_, count)) => format!("pid={} import={name} warm={count}\n", process::id()),
+        Err(why) => format!("pid={} import={name} cold: {why}\n", process::id()),
+    };
+    let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CLOEXEC;
+    if let Ok(file) = file::open(path, flags, 0) {
+        let _ = file::write(file.number(), line.as_bytes());
+    }
+}
+
+/// What the objects of modules that were handed over do at the end.
+pub fn kept() -> impl Iterator<Item = Option<&'static Kept>> {
+    // SAFETY: stored by `prepare`, never freed.
+    let store = unsafe { STORE.load(Relaxed).as_ref() };
+    store.into_iter().flat_map(hand::given).map(|node| node.kept.as_ref())
+}

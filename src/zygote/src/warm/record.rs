@@ -1,0 +1,543 @@
+//! Importing modules into the zygote, and noting everything that matters about it.
+//!
+//! Owns the recorder: which module's import is under way, what it asks for, what
+//! it changes that is not its own, which objects it makes. It is told by the two ways that lead to
+//! an import: `__import__`, which it replaces meanwhile, and importlib's
+//! `_find_and_load`, through which everything goes that is not there yet.
+
+use super::list::ASKED_AGAIN;
+use super::node::{Event, Node, Place, State, namespace, text};
+use super::ring::Ring;
+use super::watch::{Watch, attribute};
+use super::world::Paths;
+use crate::capi::{self, Object};
+use crate::quiet::Layout;
+use crate::trace::{self, Call};
+use pyo3::ffi::{self, PyObject};
+use pyzy_sys::file;
+use std::collections::{HashMap, HashSet};
+use std::ffi::CString;
+use std::sync::Mutex;
+
+/// What the C library was asked since the last look; filled by the trace.
+pub static CALLS: Mutex<Vec<Call>> = Mutex::new(Vec::new());
+
+/// The state of a recording.
+pub struct Recorder<'a> {
+    pub nodes: Vec<Node>,
+    pub index: HashMap<String, usize>,
+    pub places: Vec<Place>,
+    /// First names that were asked for and are nowhere, or were found along `sys.path`.
+    pub names: Vec<String>,
+    /// Effects in time: node and number of the event.
+    pub order: Vec<(usize, usize)>,
+    stack: Vec<usize>,
+    watches: Vec<Watch>,
+    classes_seen: HashSet<usize>,
+    size: isize,
+    seen: HashMap<usize, usize>,
+    layout: &'a Layout,
+    marker: Object,
+    scrap: &'static mut Ring,
+    paths: &'a Paths,
+    classes: Loaders,
+    modules: Object,
+}
+
+/// CPython's own importers and loaders.
+struct Loaders {
+    builtin: Object,
+    frozen: Object,
+    source: Object,
+    extension: Object,
+}
+
+impl Loaders {
+    fn new() -> Option<Loaders> {
+        let inner = |name| capi::sys(c"modules").and_then(|m| item(&m, name));
+        let (first, second) = (inner("_frozen_importlib")?, inner("_frozen_importlib_external")?);
+        Some(Loaders {
+            builtin: first.attribute(c"BuiltinImporter")?,
+            frozen: first.attribute(c"FrozenImporter")?,
+            source: second.attribute(c"SourceFileLoader")?,
+            extension: second.attribute(c"ExtensionFileLoader")?,
+        })
+    }
+}
+
+/// An entry of a dictionary by its name.
+pub fn item(dictionary: &Object, name: &str) -> Option<Object> {
+    let name = CString::new(name).ok()?;
+    // SAFETY: the GIL is held; live objects.
+    unsafe { Object::share(ffi::PyDict_GetItemString(dictionary.raw(), name.as_ptr())) }
+}
+
+impl<'a> Recorder<'a> {
+    pub fn new(layout: &'a Layout, paths: &'a Paths) -> Option<Recorder<'a>> {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let modules = Object::share(ffi::PyImport_GetModuleDict())?;
+            let mut recorder = Recorder {
+                nodes: Vec::new(),
+                index: HashMap::new(),
+                places: Vec::new(),
+                names: Vec::new(),
+                order: Vec::new(),
+                stack: Vec::new(),
+                watches: Vec::new(),
+                classes_seen: HashSet::new(),
+                size: 0,
+                seen: HashMap::new(),
+                layout,
+                marker: Object::own(ffi::PyList_New(0))?,
+                scrap: Ring::new(),
+                paths,
+                classes: Loaders::new()?,
+                modules,
+            };
+            let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+            while ffi::PyDict_Next(recorder.modules.raw(), &mut at, &mut key, &mut value) != 0 {
+                let (key, value) = (Object::share(key)?, Object::share(value)?);
+                let name = text(&key)?;
+                let number = recorder.add(key, name, State::Base);
+                recorder.adopt(number, value);
+            }
+            recorder.mark();
+            Some(recorder)
+        }
+    }
+
+    fn add(&mut self, key: Object, name: String, state: State) -> usize {
+        self.index.insert(name.clone(), self.nodes.len());
+        self.nodes.push(Node::new(key, name, state));
+        self.nodes.len() - 1
+    }
+
+    /// The module is there: its namespace and what is known to be kept in it are watched from now on.
+    fn adopt(&mut self, number: usize, module: Object) {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            self.seen.insert(self.nodes[number].key.raw() as usize, module.raw() as usize);
+            let own = namespace(module.raw());
+            self.nodes[number].namespace = own;
+            if let Some(own) = Object::share(own) {
+                self.watches.push(Watch::new(own, Some(number)));
+            }
+            self.watch_classes(number, own);
+            if self.nodes[number].name == "re" {
+                for name in [c"_cache", c"_cache2"] {
+                    self.watches.extend(attribute(module.raw(), name).map(|table| Watch::new(table, None)));
+                }
+            }
+            if self.nodes[number].name == "copyreg" {
+                for name in [c"dispatch_table", c"_extension_registry", c"_inverted_registry", c"_extension_cache"] {
+                    self.watches.extend(attribute(module.raw(), name).map(|table| Watch::new(table, None)));
+                }
+            }
+            *self.nodes[number].module.borrow_mut() = Some(module);
+        }
+    }
+
+    /// Classes can be changed from outside as well.
+    unsafe fn watch_classes(&mut self, number: usize, namespace: *mut PyObject) {
+        if namespace.is_null() {
+            return;
+        }
+        // SAFETY: the GIL is held; nothing is changed while we look.
+        unsafe {
+            let mut classes = Vec::new();
+            let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+            while ffi::PyDict_Next(namespace, &mut at, &mut key, &mut value) != 0 {
+                if ffi::PyType_Check(value) != 0
+                    && ffi::PyType_HasFeature(value.cast(), ffi::Py_TPFLAGS_HEAPTYPE) != 0
+                    && self.classes_seen.insert(value as usize)
+                {
+                    classes.extend(Object::share(value));
+                }
+            }
+            self.watches.extend(classes.into_iter().filter_map(|class| Watch::class(class, number)));
+        }
+    }
+
+    fn mark(&mut self) {
+        // SAFETY: the GIL is held; a tracked list: it goes to the end of the youngest.
+        unsafe {
+            ffi::PyObject_GC_UnTrack(self.marker.raw().cast());
+            ffi::PyObject_GC_Track(self.marker.raw().cast());
+        }
+    }
+
+    /// What has happened since the last look is the doing of the innermost import.
+    pub fn look(&mut self) {
+        let was = trace::pause();
+        self.look_around();
+        trace::resume(was);
+    }
+
+    fn look_around(&mut self) {
+        let top = self.stack.last().copied();
+        // SAFETY: the GIL is held; the collector is at rest while we record.
+        unsafe {
+            match top {
+                Some(top) => self.nodes[top].ring.borrow_mut().take_behind(self.layout, &self.marker),
+                None => self.scrap.take_behind(self.layout, &self.marker),
+            }
+        }
+        let calls = std::mem::take(&mut *CALLS.lock().unwrap_or_else(|e| e.into_inner()));
+        let asked = trace::take();
+        if let Some(top) = top {
+            for call in calls {
+                if !ASKED_AGAIN.contains(&(self.nodes[top].name.as_str(), call)) {
+                    self.nodes[top].refuse(format!("it {}", call.text().to_string_lossy()));
+                }
+            }
+            for name in asked.env_names {
+                let value = std::env::var_os(std::ffi::OsStr::new(&*String::from_utf8_lossy(&name)));
+                let value = value.map(std::os::unix::ffi::OsStringExt::into_vec);
+                if let Ok(name) = CString::new(name) {
+                    self.nodes[top].variables.push((name, value));
+                }
+            }
+            for path in asked.paths {
+                if !self.paths.covers(&path) {
+                    let place = self.place(&path);
+                    self.nodes[top].places.push(place);
+                }
+            }
+        }
+        self.look_at_registries(top);
+        self.look_at_modules(top);
+    }
+
+    fn look_at_registries(&mut self, top: Option<usize>) {
+        for watch in &mut self.watches {
+            match top {
+                // A package whose import is under way: the submodule's import is part of it.
+                Some(top) if !watch.owner.is_some_and(|owner| self.stack.contains(&owner)) => {
+                    let changes = watch.changes(&mut self.nodes[top]);
+                    for effect in changes {
+                        let mut events = self.nodes[top].events.borrow_mut();
+                        events.push(Event::Effect(effect));
+                        self.order.push((top, events.len() - 1));
+                    }
+                }
+                _ => watch.refresh(),
+            }
+        }
+    }
+
+    /// Names in `sys.modules` that nobody asked for: somebody put them there.
+    fn look_at_modules(&mut self, top: Option<usize>) {
+        // SAFETY: the GIL is held; a dictionary.
+        let size = unsafe { ffi::PyDict_Size(self.modules.raw()) };
+        if std::mem::replace(&mut self.size, size) == size {
+            return;
+        }
+        let mut new = Vec::new();
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+            while ffi::PyDict_Next(self.modules.raw(), &mut at, &mut key, &mut value) != 0 {
+                if !self.seen.contains_key(&(key as usize)) {
+                    new.extend(Object::share(key).zip(Object::share(value)));
+                }
+            }
+        }
+        for (key, value) in new {
+            let Some(name) = text(&key) else { continue };
+            if self.stack.iter().any(|&number| self.nodes[number].name == name) || self.index.contains_key(&name) {
+                continue;
+            }
+            let Some(top) = top else { continue };
+            let known = self.nodes.iter().any(|n| n.module.borrow().as_ref().is_some_and(|m| m.raw() == value.raw()));
+            // What C code makes without the import system has no specification.
+            // SAFETY: the GIL is held; a live object.
+            let imported = unsafe {
+                let found = ffi::PyModule_Check(value.raw()) != 0
+                    && value.attribute(c"__spec__").is_some_and(|spec| spec.raw() != ffi::Py_None());
+                ffi::PyErr_Clear();
+                found
+            };
+            if !known && imported {
+                self.nodes[top].refuse(format!("it imports {name} in a way of its own"));
+            }
+            let number = self.add(key, name, State::Hidden);
+            self.nodes[number].inserted = true;
+            self.seen.insert(self.nodes[number].key.raw() as usize, value.raw() as usize);
+            *self.nodes[number].module.borrow_mut() = Some(value);
+            self.nodes[top].events.borrow_mut().push(Event::Inserts(number));
+        }
+    }
+
+    /// Lets go of what was observed.
+    pub fn finish(&mut self) {
+        self.watches.clear();
+    }
+
+    fn place(&mut self, path: &[u8]) -> usize {
+        if let Some(at) = self.places.iter().position(|place| place.path == path) {
+            return at;
+        }
+        self.places.push(Place { path: path.to_vec(), facts: file::facts(path) });
+        self.places.len() - 1
+    }
+
+    /// The number of a first name.
+    fn name(&mut self, name: &str) -> usize {
+        if let Some(at) = self.names.iter().position(|known| known == name) {
+            return at;
+        }
+        self.names.push(name.to_owned());
+        self.names.len() - 1
+    }
+
+    /// Something asks for a module that is not there yet.
+    pub fn begin(&mut self, key: *mut PyObject) {
+        self.look();
+        // SAFETY: the GIL is held; a live object.
+        let Some(key) = (unsafe { Object::share(key) }) else { return };
+        let name = text(&key).unwrap_or_default();
+        let number = match self.index.get(&name) {
+            Some(&number) => number,
+            None => self.add(key, name, State::Hidden),
+        };
+        if let Some(&top) = self.stack.last() {
+            self.nodes[top].events.borrow_mut().push(Event::Needs(number));
+        }
+        self.stack.push(number);
+    }
+
+    /// It has been imported, or not.
+    pub fn end(&mut self, result: *mut PyObject) {
+        self.look();
+        let Some(number) = self.stack.pop() else { return };
+        if result.is_null() {
+            self.failed(number);
+        } else if self.nodes[number].module.borrow().is_none() {
+            // SAFETY: the GIL is held; live objects.
+            let module =
+                unsafe { Object::share(ffi::PyDict_GetItem(self.modules.raw(), self.nodes[number].key.raw())) };
+            match module {
+                Some(module) => {
+                    if self.nodes[number].name == "atexit" {
+                        super::registrations::replace_atexit(&module);
+                    }
+                    if self.describe(number, &module).is_none() {
+                        self.nodes[number].refuse("it cannot be described");
+                    }
+                    // SAFETY: the GIL is held.
+                    unsafe { ffi::PyErr_Clear() };
+                    self.adopt(number, module);
+                }
+                None => self.nodes[number].refuse("it takes itself out of sys.modules"),
+            }
+        }
+        // SAFETY: the GIL is held; the collector is at rest.
+        match self.stack.last() {
+            Some(&top) => unsafe { self.nodes[top].ring.borrow_mut().take_behind(self.layout, &self.marker) },
+            None => unsafe { self.scrap.take_behind(self.layout, &self.marker) },
+        }
+    }
+
+    /// An exception is set. Is the module nowhere, or did its import go wrong?
+    fn failed(&mut self, number: usize) {
+        #[allow(deprecated)]
+        // SAFETY: the GIL is held; the exception is put back as it was.
+        let missing = unsafe {
+            let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+            ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
+            ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut trace);
+            let missing = Object::share(value)
+                .filter(|_| kind == ffi::PyExc_ModuleNotFoundError)
+                .and_then(|v| v.attribute(c"name"))
+                .and_then(|n| text(&n));
+            ffi::PyErr_Restore(kind, value, trace);
+            missing.unwrap_or_default()
+        };
+        let mut name = self.nodes[number].name.clone();
+        // Of `a.b.c`, `a` may be what is nowhere.
+        let is_absent = name == missing || name.strip_prefix(&missing).is_some_and(|rest| rest.starts_with('.'));
+        if is_absent {
+            name = missing;
+        }
+        self.nodes[number].refuse(if is_absent { "it is nowhere" } else { "its import fails" });
+        let Some(&top) = self.stack.last() else { return };
+        // A submodule that is nowhere: its package's directory says so, and is checked with the package's modules.
+        let first = (!name.contains('.')).then(|| self.name(&name));
+        let package = name.rsplit_once('.').and_then(|(parent, _)| self.index.get(parent)).copied();
+        let directory = package.and_then(|p| text(&self.nodes[p].package.as_ref()?.1));
+        if let (true, Some(directory)) = (is_absent, directory) {
+            let place = self.place(directory.as_bytes());
+            self.nodes[top].places.push(place);
+            self.nodes[top].events.borrow_mut().retain(|event| !matches!(event, Event::Needs(n) if *n == number));
+            return;
+        }
+        let mut events = self.nodes[top].events.borrow_mut();
+        let place = events.iter().rposition(|event| matches!(event, Event::Needs(n) if *n == number));
+        match (is_absent, first, place) {
+            (true, Some(first), Some(place)) => events[place] = Event::Absent(first),
+            _ => {
+                drop(events);
+                self.nodes[top].refuse(format!("the import of {name} fails in it"));
+            }
+        }
+    }
+
+    /// `__import__` is called: what lies in `sys.modules` was put there before.
+    pub fn asked(&mut self) {
+        let was = trace::pause();
+        self.look_at_modules(self.stack.last().copied());
+        trace::resume(was);
+    }
+
+    /// `__import__` was called by the innermost import, and `name` (absolute) is there now.
+    pub fn used(&mut self, name: &str) {
+        let Some(&top) = self.stack.last() else { return };
+        let Some(&number) = self.index.get(name) else { return };
+        if number == top || self.nodes[number].refused.as_deref() == Some("it is nowhere") {
+            return;
+        }
+        let event = if self.stack.contains(&number) { Event::Within(number) } else { Event::Needs(number) };
+        let mut events = self.nodes[top].events.borrow_mut();
+        let is_new = !events.iter().any(|e| matches!(e, Event::Needs(n) | Event::Within(n) if *n == number));
+        if is_new {
+            events.push(event);
+        }
+    }
+
+    /// Refuses what the innermost import does.
+    pub fn refuse(&mut self, why: &str) {
+        if let Some(&top) = self.stack.last() {
+            self.nodes[top].refuse(why);
+        }
+    }
+
+    /// A call that registers something was not made: it is noted.
+    pub fn call(&mut self, function: Object, arguments: Object, keywords: Option<Object>) {
+        if let Some(&top) = self.stack.last() {
+            self.look();
+            self.nodes[top].events.borrow_mut().push(Event::Effect(super::node::Effect::Call {
+                function,
+                arguments,
+                keywords,
+            }));
+        }
+    }
+
+    /// What the finder of its package's directory says of a submodule.
+    fn found(&self, number: usize) -> Option<Object> {
+        let node = &self.nodes[number];
+        let package = item(&self.modules, &self.nodes[node.parent?].name)?.attribute(c"__path__")?;
+        let cache = capi::sys(c"path_importer_cache")?;
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let finder = ffi::PyDict_GetItem(cache.raw(), ffi::PyList_GetItem(package.raw(), 0));
+            let find = Object::share(finder)?.attribute(c"find_spec")?;
+            let arguments = Object::own(ffi::PyTuple_Pack(1, node.key.raw()))?;
+            Object::own(ffi::PyObject_CallObject(find.raw(), arguments.raw()))
+        }
+    }
+
+    /// Where the module came from, and what must be as it is for that to be so again.
+    fn describe(&mut self, number: usize, module: &Object) -> Option<()> {
+        let name = self.nodes[number].name.clone();
+        if let Some((parent, _)) = name.rsplit_once('.') {
+            let parent = *self.index.get(parent)?;
+            self.nodes[number].parent = Some(parent);
+        }
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            if namespace(module.raw()).is_null() {
+                self.nodes[number].refuse("it puts something else into sys.modules");
+                return Some(());
+            }
+            let mut spec = module.attribute(c"__spec__")?;
+            let is_itself = text(&spec.attribute(c"name")?)? == name;
+            if !is_itself {
+                // Another module in its place, which was there before: `collections.abc`.
+                spec = self.found(number)?;
+            }
+            let loader = spec.attribute(c"loader")?;
+            if is_itself && module.attribute(c"__loader__")?.raw() != loader.raw() {
+                return None;
+            }
+            let kind = ffi::Py_TYPE(loader.raw()) as *mut PyObject;
+            let locations = spec.attribute(c"submodule_search_locations")?;
+            let is_package = locations.raw() != ffi::Py_None();
+            if loader.raw() == self.classes.builtin.raw() || loader.raw() == self.classes.frozen.raw() {
+                // Part of the interpreter itself; found before anything on sys.path.
+                self.nodes[number].is_source = loader.raw() == self.classes.frozen.raw();
+                if is_package {
+                    let path = module.attribute(c"__path__")?;
+                    (ffi::PyList_CheckExact(path.raw()) != 0).then_some(())?;
+                    if ffi::PyList_Size(path.raw()) == 1 {
+                        let entry = Object::share(ffi::PyList_GetItem(path.raw(), 0))?;
+                        self.nodes[number].package = Some((path, entry));
+                    }
+                }
+                return Some(());
+            }
+            let origin = text(&spec.attribute(c"origin")?)?;
+            if kind == self.classes.source.raw() {
+                self.nodes[number].is_source = true;
+                let cached = spec.attribute(c"cached")?;
+                let cached = text(&cached)?;
+                if !has_bytecode(&origin, &cached) {
+                    self.nodes[number].refuse("it has no bytecode that fits");
+                }
+                for path in [&origin, &cached] {
+                    let place = self.place(path.as_bytes());
+                    self.nodes[number].places.push(place);
+                }
+            } else if kind == self.classes.extension.raw() {
+                let definition = ffi::PyModule_GetDef(module.raw());
+                ffi::PyErr_Clear();
+                self.nodes[number].once = definition.is_null() || (*definition).m_slots.is_null();
+                let place = self.place(origin.as_bytes());
+                self.nodes[number].places.push(place);
+            } else {
+                return None;
+            }
+            let directory = origin.rsplit_once('/')?.0;
+            if is_package {
+                is_itself.then_some(())?;
+                let path = module.attribute(c"__path__")?;
+                (ffi::PyList_CheckExact(path.raw()) != 0 && ffi::PyList_Size(path.raw()) == 1).then_some(())?;
+                let entry = Object::share(ffi::PyList_GetItem(path.raw(), 0))?;
+                (text(&entry)? == directory).then_some(())?;
+                self.nodes[number].package = Some((path, entry));
+            }
+            let searched = if is_package { directory.rsplit_once('/')?.0 } else { directory };
+            match self.nodes[number].parent {
+                Some(parent) => {
+                    // The package's own import may be under way.
+                    let package = item(&self.modules, &self.nodes[parent].name)?.attribute(c"__path__")?;
+                    let entry = Object::share(ffi::PyList_GetItem(package.raw(), 0))?;
+                    (text(&entry)? == searched).then_some(())?;
+                    let cache = capi::sys(c"path_importer_cache")?;
+                    let finder = Object::share(ffi::PyDict_GetItem(cache.raw(), entry.raw()))?;
+                    self.nodes[number].finder = Some((entry, finder));
+                    let place = self.place(searched.as_bytes());
+                    self.nodes[number].places.push(place);
+                }
+                None => {
+                    let entry = self.paths.number(searched)?;
+                    let name = self.name(&name);
+                    self.nodes[number].found = Some((name, entry));
+                }
+            }
+            Some(())
+        }
+    }
+}
+
+/// Does the bytecode belong to the source, by time and size (PEP 552)?
+fn has_bytecode(source: &str, cached: &str) -> bool {
+    let (Some(facts), Ok(bytes)) = (file::facts(source.as_bytes()), file::read_file(cached.as_bytes(), 64 << 20))
+    else {
+        return false;
+    };
+    let word = |at: usize| bytes.get(at..at + 4).map(|w| u32::from_le_bytes(w.try_into().unwrap_or_default()));
+    let seconds = (facts[4] as i64).div_euclid(1_000_000_000) as u32;
+    word(4) == Some(0) && word(8) == Some(seconds) && word(12) == Some(facts[3] as u32)
+}

@@ -1,0 +1,133 @@
+//! The collector's objects of a module that nobody has imported yet.
+//!
+//! Owns taking objects out of the collector's lists and putting them back. While
+//! they are out they are linked in a ring of their own: no collection walks
+//! them, `gc.get_objects` does not show them, and each can still leave by itself.
+
+use crate::capi::Object;
+use crate::quiet::{HEAD, Layout, word};
+use pyo3::ffi;
+
+/// Like the head of one of the collector's lists: next and previous.
+#[repr(C, align(16))]
+pub struct Ring {
+    links: [usize; 2],
+}
+
+/// The low bits of a link back are flags of the object's.
+const FLAGS: usize = 3;
+
+unsafe fn write(address: usize, offset: usize, value: usize) {
+    // SAFETY: the caller has a link of the collector's.
+    unsafe { ((address + offset) as *mut usize).write(value) }
+}
+
+unsafe fn set_previous(link: usize, to: usize) {
+    // SAFETY: as above.
+    unsafe { write(link, 8, to | word(link, 8) & FLAGS) }
+}
+
+impl Ring {
+    /// An empty one, at an address for ever.
+    pub fn new() -> &'static mut Ring {
+        let ring = Box::leak(Box::new(Ring { links: [0, 0] }));
+        let at = ring.at();
+        ring.links = [at, at];
+        ring
+    }
+
+    fn at(&self) -> usize {
+        std::ptr::from_ref(self) as usize
+    }
+
+    /// Takes everything that lies behind the marker in the youngest list.
+    ///
+    /// # Safety
+    /// The GIL is held; the marker is tracked, in that list; the collector is at rest.
+    pub unsafe fn take_behind(&mut self, layout: &Layout, marker: &Object) {
+        let (head, marker, ring) = (layout.heads[0], marker.raw() as usize - HEAD, self.at());
+        // SAFETY: links of the collector's.
+        unsafe {
+            let (first, last) = (word(marker, 0), word(head, 8) & !FLAGS);
+            if first == head {
+                return;
+            }
+            write(marker, 0, head);
+            set_previous(head, marker);
+            let end = word(ring, 8);
+            write(end, 0, first);
+            set_previous(first, end);
+            write(last, 0, ring);
+            write(ring, 8, last);
+        }
+    }
+
+    /// Puts everything at the front of the oldest list.
+    ///
+    /// # Safety
+    /// The GIL is held and no collection is under way.
+    pub unsafe fn give_back(&mut self, layout: &Layout) {
+        let (head, ring) = (layout.heads[2], self.at());
+        // SAFETY: links of the collector's.
+        unsafe {
+            let (first, last) = (word(ring, 0), word(ring, 8));
+            if first == ring {
+                return;
+            }
+            let next = word(head, 0);
+            write(head, 0, first);
+            set_previous(first, head);
+            write(last, 0, next);
+            set_previous(next, last);
+        }
+        self.links = [ring, ring];
+    }
+
+    /// The objects.
+    ///
+    /// # Safety
+    /// The GIL is held; nothing changes meanwhile.
+    pub unsafe fn objects(&self) -> Vec<usize> {
+        let mut all = Vec::new();
+        let mut link = self.links[0];
+        while link != self.at() {
+            all.push(link + HEAD);
+            // SAFETY: a link of the collector's.
+            link = unsafe { word(link, 0) };
+        }
+        all
+    }
+}
+
+/// The collector does not run by itself while this lives, and has counted nothing afterwards.
+pub struct Rest {
+    place: *mut [i32; 2],
+    before: [i32; 2],
+}
+
+impl Rest {
+    /// # Safety
+    /// The GIL is held.
+    pub unsafe fn new(layout: &Layout) -> Rest {
+        let place = (layout.heads[0] + 16) as *mut [i32; 2];
+        // SAFETY: the youngest list's threshold and count.
+        unsafe {
+            let before = *place;
+            (*place)[0] = 0;
+            Rest { place, before }
+        }
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        // SAFETY: as in `new`.
+        unsafe { *self.place = self.before }
+    }
+}
+
+/// An object that only we know, and no collection shall see.
+pub fn untrack(object: &Object) {
+    // SAFETY: a live object with a collector's head, as weak references and containers have.
+    unsafe { ffi::PyObject_GC_UnTrack(object.raw().cast()) }
+}

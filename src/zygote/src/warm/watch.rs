@@ -1,0 +1,233 @@
+//! Who changes what while modules are imported.
+//!
+//! Owns the comparison of namespaces and known registries before and after, and
+//! the way back. A change that has no way back is a reason not to keep the module.
+
+use super::node::{Effect, Event, Node};
+use super::world::class_namespace;
+use crate::capi::Object;
+use pyo3::ffi::{self, PyObject};
+
+/// A dictionary under observation, and what it held.
+pub struct Watch {
+    pub dictionary: Object,
+    pub owner: Option<usize>,
+    /// The class whose namespace it is.
+    class: Option<Object>,
+    before: Vec<(Object, Object)>,
+}
+
+/// The entries, in order.
+///
+/// # Safety
+/// The GIL is held; an exact dictionary.
+unsafe fn entries(dictionary: &Object) -> Vec<(Object, Object)> {
+    let mut all = Vec::new();
+    // SAFETY: nothing is changed while we look.
+    unsafe {
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        while ffi::PyDict_Next(dictionary.raw(), &mut at, &mut key, &mut value) != 0 {
+            all.extend(Object::share(key).zip(Object::share(value)));
+        }
+    }
+    all
+}
+
+/// Is everything as it was?
+unsafe fn is_same(dictionary: &Object, before: &[(Object, Object)]) -> bool {
+    // SAFETY: as above.
+    unsafe {
+        if ffi::PyDict_Size(dictionary.raw()) != before.len() as isize {
+            return false;
+        }
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        let mut number = 0;
+        while ffi::PyDict_Next(dictionary.raw(), &mut at, &mut key, &mut value) != 0 {
+            if before[number].0.raw() != key || before[number].1.raw() != value {
+                return false;
+            }
+            number += 1;
+        }
+        true
+    }
+}
+
+impl Watch {
+    /// Begins.
+    pub fn new(dictionary: Object, owner: Option<usize>) -> Watch {
+        // SAFETY: the GIL is held; the caller has an exact dictionary.
+        let before = unsafe { entries(&dictionary) };
+        Watch { dictionary, owner, class: None, before }
+    }
+
+    /// Begins with the namespace of a class, which is changed through the class.
+    pub fn class(class: Object, owner: usize) -> Option<Watch> {
+        Some(Watch { class: Some(class_share(&class)?), ..Watch::new(class_namespace(&class)?, Some(owner)) })
+    }
+
+    /// Takes things as they are now.
+    pub fn refresh(&mut self) {
+        // SAFETY: as in `new`.
+        unsafe {
+            if !is_same(&self.dictionary, &self.before) {
+                self.before = entries(&self.dictionary);
+            }
+        }
+    }
+
+    /// What has changed since, as effects of `node`.
+    pub fn changes(&mut self, node: &mut Node) -> Vec<Effect> {
+        let mut found = Vec::new();
+        // SAFETY: as in `new`.
+        unsafe {
+            if is_same(&self.dictionary, &self.before) {
+                return found;
+            }
+            let now = entries(&self.dictionary);
+            for (key, old) in &self.before {
+                if !now.iter().any(|(k, _)| k.raw() == key.raw()) {
+                    node.refuse("it deletes something that is not its own");
+                }
+                let _ = old;
+            }
+            for (key, new) in &now {
+                let old = self.before.iter().find(|(k, _)| k.raw() == key.raw()).map(|(_, value)| value);
+                if old.is_some_and(|old| old.raw() == new.raw()) {
+                    continue;
+                }
+                if ffi::PyUnicode_CheckExact(key.raw()) != 0
+                    && super::node::text(key).as_deref() == Some("__warningregistry__")
+                {
+                    node.refuse("it warns while it is imported");
+                }
+                let (class, owner) = match &self.class {
+                    Some(class) => (class_share(class), None),
+                    None => (None, self.owner),
+                };
+                found.extend(effect(&self.dictionary, class, owner, key, old, new));
+            }
+            self.before = now;
+        }
+        found
+    }
+}
+
+unsafe fn effect(
+    dictionary: &Object,
+    class: Option<Object>,
+    owner: Option<usize>,
+    key: &Object,
+    old: Option<&Object>,
+    new: &Object,
+) -> Option<Effect> {
+    // SAFETY: live objects.
+    unsafe {
+        let old = match old {
+            Some(old) => Some(Object::share(old.raw())?),
+            None => None,
+        };
+        Some(Effect::Set {
+            dictionary: Object::share(dictionary.raw())?,
+            class,
+            owner,
+            key: Object::share(key.raw())?,
+            old,
+            new: Object::share(new.raw())?,
+        })
+    }
+}
+
+impl Effect {
+    /// Takes it back.
+    pub fn undo(&self) {
+        if let Effect::Set { dictionary, class, key, old, .. } = self {
+            put(dictionary, class.as_ref(), key, old.as_ref());
+        }
+    }
+
+    /// Would it change what the import found?
+    pub fn is_due(&self) -> bool {
+        let Effect::Set { dictionary, key, old, .. } = self else { return true };
+        // SAFETY: the GIL is held; live objects.
+        let now = unsafe { ffi::PyDict_GetItem(dictionary.raw(), key.raw()) };
+        now == old.as_ref().map_or(std::ptr::null_mut(), Object::raw)
+    }
+
+    /// Does it again.
+    pub fn replay(&self, nodes: &[Node]) {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            match self {
+                Effect::Set { dictionary, class, owner, key, old, new } => {
+                    put(dictionary, class.as_ref(), key, Some(new));
+                    if let Some(owner) = owner {
+                        let node = &nodes[*owner];
+                        let gone = old.as_ref().map_or(0, |old| super::node::entry(key.raw(), old.raw()));
+                        let sum = node.sum.get().wrapping_sub(gone);
+                        node.sum.set(sum.wrapping_add(super::node::entry(key.raw(), new.raw())));
+                    }
+                }
+                Effect::Call { function, arguments, keywords } => {
+                    let keywords = keywords.as_ref().map_or(std::ptr::null_mut(), Object::raw);
+                    if Object::own(ffi::PyObject_Call(function.raw(), arguments.raw(), keywords)).is_none() {
+                        ffi::PyErr_Clear();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Sets or deletes an entry; that of a class as `type` does it, which keeps its caches right.
+fn put(dictionary: &Object, class: Option<&Object>, key: &Object, value: Option<&Object>) {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        match (class, value) {
+            (None, Some(value)) => drop(ffi::PyDict_SetItem(dictionary.raw(), key.raw(), value.raw())),
+            (None, None) => drop(ffi::PyDict_DelItem(dictionary.raw(), key.raw())),
+            (Some(class), value) => {
+                let kind = &raw mut ffi::PyType_Type as *mut PyObject;
+                let name = if value.is_some() { c"__setattr__" } else { c"__delattr__" };
+                let done = Object::share(kind).and_then(|kind| kind.attribute(name)).and_then(|method| {
+                    let arguments = match value {
+                        Some(value) => ffi::PyTuple_Pack(3, class.raw(), key.raw(), value.raw()),
+                        None => ffi::PyTuple_Pack(2, class.raw(), key.raw()),
+                    };
+                    let arguments = Object::own(arguments)?;
+                    Object::own(ffi::PyObject_CallObject(method.raw(), arguments.raw()))
+                });
+                drop(done);
+            }
+        }
+        // What is gone cannot be deleted.
+        if !ffi::PyErr_Occurred().is_null() {
+            ffi::PyErr_Clear();
+        }
+    }
+}
+
+fn class_share(class: &Object) -> Option<Object> {
+    // SAFETY: the GIL is held; a live object.
+    unsafe { Object::share(class.raw()) }
+}
+
+/// Takes back the effects of all nodes, the last first. `order` has node and number of each, in time.
+pub fn undo_all(nodes: &[Node], order: &[(usize, usize)]) {
+    for &(node, event) in order.iter().rev() {
+        if let Event::Effect(effect) = &nodes[node].events.borrow()[event] {
+            effect.undo();
+        }
+    }
+}
+
+/// A dictionary that is an attribute of a module in `sys.modules`.
+pub fn attribute(module: *mut PyObject, name: &std::ffi::CStr) -> Option<Object> {
+    // SAFETY: the GIL is held; a live object.
+    unsafe {
+        let value = Object::share(module)?.attribute(name);
+        if value.is_none() {
+            ffi::PyErr_Clear();
+        }
+        value.filter(|value| ffi::PyDict_CheckExact(value.raw()) != 0)
+    }
+}

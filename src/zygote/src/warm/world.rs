@@ -1,0 +1,432 @@
+//! What a name would be in this process.
+//!
+//! Owns the import system's own state as start-up left it, and the question
+//! whether it is still so: finders, hooks, classes, `sys.path`. What was added to `sys.path`
+//! is searched for names that are kept warm; what was there is looked at by `stat`.
+
+use super::node::{self, Node, text};
+use super::record::item;
+use crate::capi::{self, Object};
+use pyo3::ffi::{self, PyObject};
+use pyzy_core::fresh::Facts;
+use pyzy_sys::file;
+use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
+
+/// `sys.path` as start-up left it.
+pub struct Paths {
+    pub entries: Vec<(Object, Vec<u8>, Facts)>,
+    /// The numbers of the entries that hold the standard library: its directory, and `lib-dynload` beneath it.
+    pub library: [usize; 2],
+}
+
+impl Paths {
+    /// `None` where it is not as usual.
+    pub fn now() -> Option<Paths> {
+        let path = capi::sys(c"path")?;
+        let mut entries = Vec::new();
+        // SAFETY: the GIL is held; indices below the length.
+        unsafe {
+            (ffi::PyList_CheckExact(path.raw()) != 0).then_some(())?;
+            for at in 0..ffi::PyList_Size(path.raw()) {
+                let entry = Object::share(ffi::PyList_GetItem(path.raw(), at))?;
+                let bytes = text(&entry)?.into_bytes();
+                (bytes.first() == Some(&b'/')).then_some(())?;
+                let facts = file::facts(&bytes);
+                entries.push((entry, bytes, facts));
+            }
+        }
+        let dynamic = entries.iter().position(|(_, path, _)| path.ends_with(b"/lib-dynload"))?;
+        let library = entries[dynamic].1.strip_suffix(b"/lib-dynload")?.to_vec();
+        let library = entries.iter().position(|(_, path, _)| *path == library)?;
+        Some(Paths { entries, library: [library, dynamic] })
+    }
+
+    /// The entries that hold the standard library, as a list.
+    pub fn library_list(&self) -> Option<Object> {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let list = Object::own(ffi::PyList_New(0))?;
+            for number in self.library {
+                (ffi::PyList_Append(list.raw(), self.entries[number].0.raw()) == 0).then_some(())?;
+            }
+            Some(list)
+        }
+    }
+
+    /// The number of an entry.
+    pub fn number(&self, directory: &str) -> Option<usize> {
+        self.entries.iter().position(|(_, path, _)| path == directory.as_bytes())
+    }
+
+    /// Does it lie below one of the entries? Then it is looked at by itself.
+    pub fn covers(&self, path: &[u8]) -> bool {
+        self.entries
+            .iter()
+            .any(|(_, entry, _)| path.strip_prefix(&entry[..]).is_some_and(|r| matches!(r.first(), None | Some(b'/'))))
+    }
+}
+
+/// The import system as start-up left it.
+pub struct World {
+    pub paths: Paths,
+    pub modules: Object,
+    pub cache: Object,
+    /// Lists of `sys`, with their items.
+    lists: Vec<(&'static std::ffi::CStr, Object, Vec<Object>)>,
+    /// Namespaces of importlib's classes, and what they add up to.
+    classes: Vec<(Object, u64)>,
+    finder: Object,
+    loaders: Object,
+    /// File names that a finder takes for a module, after its name.
+    suffixes: Vec<Vec<u8>>,
+    questions: Vec<Object>,
+    tools: Option<Object>,
+    locks: Object,
+    /// First names, by the bytes before the first dot of a file's name.
+    names: HashMap<Vec<u8>, usize>,
+    /// What was found in directories that were added to `sys.path`, in this process.
+    searched: RefCell<Vec<Searched>>,
+    /// Names that another entry of the first `sys.path` has as well.
+    taken: Vec<bool>,
+    blocked: RefCell<Vec<bool>>,
+    pub busy: Cell<bool>,
+}
+
+struct Searched {
+    path: Vec<u8>,
+    facts: Facts,
+    names: Vec<usize>,
+}
+
+/// What a search along `sys.path` has to reach.
+#[derive(Default)]
+pub struct Reach {
+    /// Up to this entry of the first `sys.path`, counted from one.
+    pub entries: usize,
+    /// To the very end.
+    pub all: bool,
+}
+
+/// Why a hand-over must not be.
+pub type Answer<T> = Result<T, &'static str>;
+
+const CLASSES: [(&str, &str); 10] = [
+    ("_frozen_importlib", "BuiltinImporter"),
+    ("_frozen_importlib", "FrozenImporter"),
+    ("_frozen_importlib", "ModuleSpec"),
+    ("_frozen_importlib_external", "PathFinder"),
+    ("_frozen_importlib_external", "FileFinder"),
+    ("_frozen_importlib_external", "_LoaderBasics"),
+    ("_frozen_importlib_external", "SourceLoader"),
+    ("_frozen_importlib_external", "FileLoader"),
+    ("_frozen_importlib_external", "SourceFileLoader"),
+    ("_frozen_importlib_external", "ExtensionFileLoader"),
+];
+
+impl World {
+    /// `None` where start-up left something unusual.
+    pub fn now(paths: Paths) -> Option<World> {
+        let modules = capi::sys(c"modules")?;
+        let inner = item(&modules, "_frozen_importlib")?;
+        let outer = item(&modules, "_frozen_importlib_external")?;
+        let mut classes = Vec::new();
+        for (module, name) in CLASSES {
+            let module = item(&modules, module)?;
+            let class = item_attribute(&module, name)?;
+            let dictionary = class_namespace(&class)?;
+            // SAFETY: the GIL is held; a dictionary.
+            let sum = unsafe { node::sum(dictionary.raw(), &[]) };
+            classes.push((dictionary, sum));
+        }
+        let mut lists = Vec::new();
+        for name in [c"meta_path", c"path_hooks"] {
+            let list = capi::sys(name)?;
+            let items = items(&list)?;
+            lists.push((name, list, items));
+        }
+        let known: Vec<Object> = [
+            ("_frozen_importlib", "BuiltinImporter"),
+            ("_frozen_importlib", "FrozenImporter"),
+            ("_frozen_importlib_external", "PathFinder"),
+        ]
+        .into_iter()
+        .filter_map(|(module, name)| item_attribute(&item(&modules, module)?, name))
+        .collect();
+        if !lists[0].2.iter().all(|f| known.iter().any(|k| k.raw() == f.raw()) || is_distutils_finder(f)) {
+            return None;
+        }
+        let finder = outer.attribute(c"FileFinder")?;
+        let cache = capi::sys(c"path_importer_cache")?;
+        // SAFETY: the GIL is held; live objects.
+        let loaders = unsafe {
+            (ffi::PyDict_CheckExact(cache.raw()) != 0).then_some(())?;
+            let library = Object::share(ffi::PyDict_GetItem(cache.raw(), paths.entries[paths.library[0]].0.raw()))?;
+            (ffi::Py_TYPE(library.raw()) as *mut PyObject == finder.raw()).then_some(())?;
+            library.attribute(c"_loaders")?
+        };
+        let monitoring = capi::sys(c"monitoring");
+        let tools = match monitoring {
+            Some(module) => Some(module.attribute(c"get_tool")?),
+            None => None,
+        };
+        Some(World {
+            paths,
+            modules,
+            cache,
+            lists,
+            classes,
+            finder,
+            suffixes: suffixes(&loaders)?,
+            loaders,
+            questions: vec![capi::sys(c"gettrace")?, capi::sys(c"getprofile")?],
+            tools,
+            locks: inner.attribute(c"_module_locks")?,
+            names: HashMap::new(),
+            searched: RefCell::new(Vec::new()),
+            taken: Vec::new(),
+            blocked: RefCell::new(Vec::new()),
+            busy: Cell::new(false),
+        })
+    }
+
+    /// Learns the names that matter, and which of them the rest of `sys.path` has as well. `found` tells which names the
+    /// standard library has.
+    pub fn set_names(&mut self, names: &[String], found: &[bool]) -> Option<()> {
+        self.names = names.iter().enumerate().map(|(at, name)| (name.clone().into_bytes(), at)).collect();
+        self.taken = vec![false; names.len()];
+        for finder in self.lists[0].2.iter().filter(|finder| is_distutils_finder(finder)) {
+            for (taken, name) in self.taken.iter_mut().zip(names) {
+                *taken |= item_attribute(finder, &format!("spec_for_{name}")).is_some();
+            }
+        }
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_Clear() };
+        for (number, (entry, path, facts)) in self.paths.entries.iter().enumerate() {
+            if self.paths.library.contains(&number) {
+                continue;
+            }
+            // SAFETY: the GIL is held; live objects.
+            unsafe {
+                let finder = Object::own(ffi::PyImport_GetImporter(entry.raw()))?;
+                if finder.raw() == ffi::Py_None() {
+                    continue;
+                }
+                (ffi::Py_TYPE(finder.raw()) as *mut PyObject == self.finder.raw()).then_some(())?;
+            }
+            for name in self.search(path, *facts).ok()?.names {
+                self.taken[name] |= !found[name] || number < self.paths.library[0];
+            }
+        }
+        Some(())
+    }
+
+    /// Is the import system as start-up left it, and does nobody watch?
+    pub fn is_plain(&self) -> Answer<()> {
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            if ffi::PyImport_GetModuleDict() != self.modules.raw() || !is_sys(c"modules", &self.modules) {
+                return Err("sys.modules was replaced");
+            }
+            if !is_sys(c"path_importer_cache", &self.cache) {
+                return Err("sys.path_importer_cache was replaced");
+            }
+            for (name, list, before) in &self.lists {
+                let same = is_sys(name, list)
+                    && ffi::PyList_Size(list.raw()) == before.len() as isize
+                    && before.iter().enumerate().all(|(at, i)| ffi::PyList_GetItem(list.raw(), at as isize) == i.raw());
+                if !same {
+                    return Err("the finders of the import system are others");
+                }
+            }
+            if self.classes.iter().any(|(class, sum)| node::sum(class.raw(), &[]) != *sum) {
+                return Err("importlib was changed");
+            }
+            let is_none = |answer: Option<Object>| answer.is_some_and(|a| a.raw() == ffi::Py_None());
+            for question in &self.questions {
+                if !is_none(Object::own(ffi::PyObject_CallObject(question.raw(), std::ptr::null_mut()))) {
+                    return Err("a trace or profile function is set");
+                }
+            }
+            if let Some(tools) = &self.tools {
+                for number in 0..6 {
+                    let free = Object::own(ffi::PyLong_FromLong(number))
+                        .and_then(|n| Object::own(ffi::PyTuple_Pack(1, n.raw())))
+                        .and_then(|arguments| Object::own(ffi::PyObject_CallObject(tools.raw(), arguments.raw())));
+                    if !is_none(free) {
+                        return Err("a tool monitors the interpreter");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Is the import of this module under way, in whatever thread?
+    pub fn is_locked(&self, node: &Node) -> bool {
+        // SAFETY: the GIL is held; live objects.
+        !unsafe { ffi::PyDict_GetItem(self.locks.raw(), node.key.raw()) }.is_null()
+    }
+
+    /// Is there another module of that first name in this process?
+    pub fn is_blocked(&self, name: usize) -> bool {
+        self.taken.get(name) == Some(&true) || self.blocked.borrow().get(name) == Some(&true)
+    }
+
+    /// Walks `sys.path`: the entries of start-up as they were, in their order, and others searched. True if a finder had
+    /// to be made, which may have run code.
+    pub fn walk(&self, reach: &Reach) -> Answer<bool> {
+        if !reach.all && reach.entries == 0 {
+            return Ok(false);
+        }
+        let path = capi::sys(c"path").ok_or("there is no sys.path")?;
+        let mut blocked = vec![false; self.names.len()];
+        let (mut made, mut base) = (false, 0);
+        // SAFETY: the GIL is held; indices below the length.
+        unsafe {
+            if ffi::PyList_CheckExact(path.raw()) == 0 {
+                return Err("sys.path is no list");
+            }
+            let mut at = 0;
+            while at < ffi::PyList_Size(path.raw()) {
+                let entry = Object::share(ffi::PyList_GetItem(path.raw(), at)).ok_or("sys.path is odd")?;
+                at += 1;
+                if ffi::PyUnicode_CheckExact(entry.raw()) == 0 {
+                    return Err("an entry of sys.path is no str");
+                }
+                let known = self
+                    .paths
+                    .entries
+                    .get(base)
+                    .filter(|(e, ..)| e.raw() == entry.raw() || ffi::PyUnicode_Compare(e.raw(), entry.raw()) == 0);
+                if known.is_none() || reach.all || base < reach.entries {
+                    let before = ffi::PyDict_GetItem(self.cache.raw(), entry.raw());
+                    let is_new = before.is_null();
+                    // The search would make one as well.
+                    if is_new {
+                        made = true;
+                    }
+                    let finder = Object::own(ffi::PyImport_GetImporter(entry.raw())).ok_or("a path hook fails")?;
+                    if finder.raw() != ffi::Py_None()
+                        && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw()
+                    {
+                        return Err("sys.path has an archive or something else that is no directory");
+                    }
+                    if known.is_none() && finder.raw() != ffi::Py_None() {
+                        if !is_new && !self.is_plain_finder(&finder) {
+                            return Err("sys.path has a finder of somebody's own");
+                        }
+                        let bytes = text(&entry).ok_or("an entry of sys.path is odd")?.into_bytes();
+                        if bytes.first() != Some(&b'/') {
+                            return Err("sys.path has a relative path");
+                        }
+                        self.block(bytes, &mut blocked)?;
+                    }
+                }
+                if let Some((_, path, facts)) = known {
+                    base += 1;
+                    if file::facts(path) != *facts {
+                        return Err("a directory of sys.path has changed");
+                    }
+                }
+            }
+        }
+        if base < self.paths.entries.len() {
+            return Err("sys.path lacks what it had at start");
+        }
+        *self.blocked.borrow_mut() = blocked;
+        Ok(made)
+    }
+
+    fn is_plain_finder(&self, finder: &Object) -> bool {
+        finder.attribute(c"_loaders").is_some_and(|loaders| {
+            // SAFETY: the GIL is held; lists of tuples of str and class.
+            unsafe { ffi::PyObject_RichCompareBool(loaders.raw(), self.loaders.raw(), ffi::Py_EQ) == 1 }
+        })
+    }
+
+    fn block(&self, path: Vec<u8>, blocked: &mut [bool]) -> Answer<()> {
+        let facts = file::facts(&path);
+        let mut searched = self.searched.borrow_mut();
+        let place = match searched.iter().position(|s| s.path == path) {
+            Some(place) if searched[place].facts == facts => place,
+            Some(place) => {
+                searched[place] = self.search(&path, facts)?;
+                place
+            }
+            None => {
+                searched.push(self.search(&path, facts)?);
+                searched.len() - 1
+            }
+        };
+        searched[place].names.iter().for_each(|&name| blocked[name] = true);
+        Ok(())
+    }
+
+    /// Which names does a directory have something for?
+    fn search(&self, path: &[u8], facts: Facts) -> Answer<Searched> {
+        let mut names = Vec::new();
+        if facts.is_some() {
+            for file in file::list(path).map_err(|_| "a directory of sys.path cannot be read")? {
+                let dot = file.iter().position(|&b| b == b'.').unwrap_or(file.len());
+                if let Some(&number) = self.names.get(&file[..dot])
+                    && (dot == file.len() || self.suffixes.iter().any(|suffix| *suffix == file[dot..]))
+                {
+                    names.push(number);
+                }
+            }
+        }
+        Ok(Searched { path: path.to_vec(), facts, names })
+    }
+}
+
+fn is_sys(name: &std::ffi::CStr, object: &Object) -> bool {
+    // SAFETY: a C string; the answer is borrowed and only compared.
+    unsafe { ffi::PySys_GetObject(name.as_ptr()) == object.raw() }
+}
+
+/// An attribute by its name.
+pub fn item_attribute(object: &Object, name: &str) -> Option<Object> {
+    object.attribute(&std::ffi::CString::new(name).ok()?)
+}
+
+/// The items of an exact list.
+pub fn items(list: &Object) -> Option<Vec<Object>> {
+    // SAFETY: the GIL is held; indices below the length.
+    unsafe {
+        (ffi::PyList_CheckExact(list.raw()) != 0).then_some(())?;
+        (0..ffi::PyList_Size(list.raw())).map(|at| Object::share(ffi::PyList_GetItem(list.raw(), at))).collect()
+    }
+}
+
+/// What setuptools adds at start-up answers for `distutils` and `pip` only, unless they are asked for by a test suite
+/// (`_distutils_hack/__init__.py`). None of them is kept warm.
+fn is_distutils_finder(finder: &Object) -> bool {
+    // SAFETY: the GIL is held; a live object.
+    let class = unsafe { Object::share(ffi::Py_TYPE(finder.raw()) as *mut PyObject) };
+    let named = |name| class.as_ref().and_then(|c| item_attribute(c, name)).and_then(|n| text(&n));
+    named("__module__").as_deref() == Some("_distutils_hack")
+        && named("__qualname__").as_deref() == Some("DistutilsMetaFinder")
+}
+
+/// The namespace of a class: what its `__dict__` is a view of (`mappingproxyobject`, `Objects/descrobject.c`).
+pub fn class_namespace(class: &Object) -> Option<Object> {
+    let view = class.attribute(c"__dict__")?;
+    // SAFETY: the GIL is held; the first word of a view behind its head is what it views.
+    unsafe {
+        let inner = ((view.raw() as usize + 16) as *const *mut PyObject).read();
+        (ffi::PyDict_CheckExact(inner) != 0).then_some(())?;
+        Object::share(inner)
+    }
+}
+
+fn suffixes(loaders: &Object) -> Option<Vec<Vec<u8>>> {
+    items(loaders)?
+        .iter()
+        .map(|pair| {
+            // SAFETY: the GIL is held; pairs of suffix and loader.
+            let suffix = unsafe { Object::share(ffi::PyTuple_GetItem(pair.raw(), 0))? };
+            Some(text(&suffix)?.into_bytes())
+        })
+        .collect()
+}
