@@ -343,7 +343,7 @@ pub fn enter(argv: &[&[u8]], script: usize, ignored: u64, prepared: &Prepared) -
         return None;
     }
     prepared.arguments.set(argv, script);
-    Script::prepare(argv[script], prepared.path0)
+    Script::prepare(argv[script], prepared.path0).filter(|_| warm::suits())
 }
 
 unsafe extern "C" {

@@ -59,6 +59,7 @@ class Case:
     argv: Tuple[Union[str, bytes], ...]
     files: Dict[str, Any]
     program: Optional[str] = "python3"  # the name on PATH; None: argv[0] is a path
+    imports: Dict[str, bool] = dataclasses.field(default_factory=dict)  # was this import a hand-over of a warm module?
     route: Any = WARM  # WARM, ANY, a reason, a tuple of reasons, a list with one per line, or one of these for each engine
     env: Dict[str, Optional[str]] = dataclasses.field(default_factory=dict)
     environ: Optional[Sequence[Union[str, bytes]]] = None  # the whole environment, raw

@@ -10,8 +10,9 @@ import re
 import select
 import shutil
 import signal
+import subprocess
 import time
-from typing import Any, Dict, List, Optional, Tuple
+from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .case import ANY, SILENT, WARM, Case
 from .live import Live, Trouble
@@ -31,6 +32,7 @@ class Run:
     def __init__(self) -> None:
         self.parts: Dict[str, List[str]] = {}
         self.routes: List[Tuple[str, str]] = []
+        self.imports: Dict[str, bool] = {}
 
 
 def routes(log: str) -> List[Tuple[str, str]]:
@@ -46,6 +48,17 @@ def routes(log: str) -> List[Tuple[str, str]]:
         if "import" in words:
             continue
         found.append((words.get("route", "?"), words.get("engine") or words.get("reason") or "?"))
+    return found
+
+
+def hand_overs(log: str) -> Dict[str, bool]:
+    """Imports that came upon a warm module: was it handed over?"""
+    found: Dict[str, bool] = {}
+    with open(log, "rb") as f:
+        for line in f.read().decode("utf-8", "replace").splitlines():
+            match = re.search(r" import=(\S+) (warm=|cold:)", line)
+            if match:
+                found.setdefault(match.group(1), match.group(2) == "warm=")
     return found
 
 
@@ -129,6 +142,7 @@ class Runner:
         self.engine, self.keep, self.interpreter = engine or "restore", keep, interpreter
         self.primer = Primer(self.warm)
         self.serial = 0
+        self.started: Optional[Set[str]] = None
 
     def judge(self, case: Case) -> List[str]:
         """Run a case cold and warm; returns complaints, none when all is equal."""
@@ -145,7 +159,17 @@ class Runner:
                 complaints += list(difflib.unified_diff(cold.parts[part], warm.parts[part], "real", "pyzy", lineterm=""))
         if self.warm.shims is not None:
             complaints += self._routes(case, warm, primed)
+            names = {name: wanted for name, wanted in case.imports.items() if name not in self.at_start()}
+            wrong = {name: warm.imports.get(name) for name, wanted in names.items() if warm.imports.get(name) is not wanted}
+            complaints += ["imports: wanted %s, logged %s" % (case.imports, wrong)] if wrong else []
         return complaints
+
+    def at_start(self) -> Set[str]:
+        """Modules that this interpreter's start-up imports: nobody has to hand them over."""
+        if self.started is None:
+            words = subprocess.run([self.interpreter.path, "-c", "import sys; print(*sys.modules)"], stdout=subprocess.PIPE, check=True)
+            self.started = set(words.stdout.decode().split())
+        return self.started
 
     def _routes(self, case: Case, run: Run, primed: str) -> List[str]:
         route = self._wanted(case)
@@ -204,6 +228,7 @@ class Runner:
             self._sweep(log)
         run = self._collect(case, world, directory, live, status)
         run.routes = routes(log)
+        run.imports = hand_overs(log) if case.imports and world is self.warm else {}
         if not self.keep:
             shutil.rmtree(directory, ignore_errors=True)
         return run, primed

@@ -28,3 +28,8 @@ pub const ASKED_AGAIN: &[(&str, Call)] =
 pub const VOLATILE: &str = "\
     argv orig_argv path stdin stdout stderr __stdin__ __stdout__ __stderr__ last_type last_value last_traceback \
     last_exc ps1 ps2 dont_write_bytecode tracebacklimit";
+
+/// First names that extensions import while they initialise themselves, once a process (PEP 489): `_decimal`, `_pickle`,
+/// `_elementtree` and others of CPython before 3.13. They have done so in the zygote, with the standard library's modules. A
+/// script whose directory has one of these would see another initialisation cold, and is not for this zygote.
+pub const ONCE: &str = "numbers collections copyreg _compat_pickle codecs functools copy xml";

@@ -123,6 +123,10 @@ fn mapped_files() -> Vec<Vec<u8>> {
 fn warm(layout: &Layout) -> Option<Store> {
     let began = process::clock(libc::CLOCK_REALTIME);
     let mut world = World::now(Paths::now()?)?;
+    let mut others = world.paths.entries.iter().enumerate().filter(|(at, _)| !world.paths.library.contains(at));
+    if others.any(|(_, (_, path, _))| world.has_any(path, list::ONCE)) {
+        return None;
+    }
     let globals = run_source()?;
     let seen = quiet::seen();
     let path = capi::sys(c"path")?;
@@ -374,6 +378,21 @@ fn ask_first(name: *mut PyObject) -> Option<()> {
         }
     }
     Some(())
+}
+
+/// Before the hand-off: may this script run here? What start-up put in front of `sys.path` must have none of the names that
+/// extensions have asked for when they initialised themselves.
+pub fn suits() -> bool {
+    // SAFETY: stored by `prepare`, never freed.
+    let Some(store) = (unsafe { STORE.load(Relaxed).as_ref() }) else { return true };
+    let first = capi::sys(c"path").and_then(|path| {
+        // SAFETY: the GIL is held; a list, or null is given.
+        unsafe { Object::share(ffi::PyList_GetItem(path.raw(), 0)) }
+    });
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    let Some(first) = first.and_then(|first| node::text(&first)) else { return false };
+    store.world.paths.number(&first).is_some() || !store.world.has_any(first.as_bytes(), list::ONCE)
 }
 
 /// Modules that change something in themselves in the child of a fork, as what captures and serves is.

@@ -221,6 +221,15 @@ impl World {
         Some(())
     }
 
+    /// Does a directory have a module of one of these names?
+    pub fn has_any(&self, directory: &[u8], names: &str) -> bool {
+        let Ok(files) = file::list(directory) else { return false };
+        files.iter().any(|file| {
+            let stem = file.split(|&b| b == b'.').next().unwrap_or(file);
+            names.split_whitespace().any(|name| name.as_bytes() == stem)
+        })
+    }
+
     /// Is the import system as start-up left it, and does nobody watch?
     pub fn is_plain(&self) -> Answer<()> {
         // SAFETY: the GIL is held; live objects.
