@@ -23,7 +23,7 @@ const DEADLINE: i64 = 3_000_000_000;
 /// The same for one that waits for a processor.
 const BUSY: i64 = 15_000_000_000;
 /// How long a failed start is remembered.
-const FAILED: i64 = 60_000_000_000;
+pub const FAILED: i64 = 60_000_000_000;
 
 /// How long a zygote is kept that may do less than a caller.
 const REPLACED: i64 = 10_000_000_000;
@@ -61,8 +61,7 @@ pub fn run(call: &Invocation, plan: &Plan, warm: &Warm, forked: &Forked, asked: 
             if starts_zygote(reason) {
                 let note = place.file(&forked.key, "failed");
                 if is_recent(&note, FAILED) {
-                    let impure = file::read_file(&note, 64).is_ok_and(|text| text.starts_with(b"start-up"));
-                    return if impure { Reason::StartupImpure } else { Reason::ZygoteFailed };
+                    return failure(&note);
                 }
                 if !asked {
                     start::zygote(call, Wish { image: false, replace: false });
@@ -81,6 +80,12 @@ pub fn run(call: &Invocation, plan: &Plan, warm: &Warm, forked: &Forked, asked: 
 /// Reasons that a new zygote would cure.
 fn starts_zygote(reason: Reason) -> bool {
     matches!(reason, Reason::NoZygote | Reason::Stale | Reason::Silent | Reason::Closed | Reason::Busy)
+}
+
+/// What the note of a start that failed means.
+pub fn failure(note: &[u8]) -> Reason {
+    let impure = file::read_file(note, 64).is_ok_and(|text| text.starts_with(b"start-up"));
+    if impure { Reason::StartupImpure } else { Reason::ZygoteFailed }
 }
 
 /// Was that file changed less than so many nanoseconds ago?

@@ -79,7 +79,10 @@ fn warm_run(arguments: &Arguments, call: &Invocation, plan: &Plan, warm: &Warm) 
     let mut asked = false;
     if warm.engines.restore {
         reason = restore::run(arguments, call, plan, warm, || start::zygote(call, Wish { image: true, replace: true }));
-        asked = restore::ask_for_image(call, warm, reason);
+        match restore::ask_for_image(call, warm, reason) {
+            Ok(()) => asked = true,
+            Err(why) => reason = why,
+        }
     }
     if warm.engines.fork {
         reason = match warm.forked(false) {

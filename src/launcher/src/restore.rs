@@ -121,22 +121,27 @@ pub fn run(arguments: &Arguments, call: &Invocation, plan: &Plan, warm: &Warm, r
     }
 }
 
-/// Has an image made where there is none to be used; is one on its way?
-pub fn ask_for_image(call: &Invocation, warm: &Warm, reason: Reason) -> bool {
+/// Has an image made where there is none to be used. Is one on its way, or why will there be none?
+pub fn ask_for_image(call: &Invocation, warm: &Warm, reason: Reason) -> Result<(), Reason> {
     if !matches!(reason, Reason::NoImage | Reason::ImageUnusable | Reason::Stale) {
-        return false;
+        return Err(reason);
     }
-    let Ok(runtime) = place::runtime(call.environ, true) else { return false };
+    let runtime = place::runtime(call.environ, true)?;
     let file = |suffix| place::in_runtime(&runtime, &warm.image, suffix);
-    // The note of an image that could not be made.
-    if fork::is_recent(&file("failed"), FAILED) {
-        return false;
+    // The note of an image that could not be made, or of a start that failed.
+    let note = file("failed");
+    let of_image = file::read_file(&note, 64).is_ok_and(|text| text.starts_with(b"image:"));
+    if of_image && fork::is_recent(&note, FAILED) {
+        return Err(reason);
+    }
+    if !of_image && fork::is_recent(&note, fork::FAILED) {
+        return Err(fork::failure(&note));
     }
     let is_free = |lock: Fd| file::lock(lock.number(), libc::LOCK_SH | libc::LOCK_NB).is_ok();
     if file::open(&file("lock"), libc::O_RDONLY | libc::O_NOFOLLOW, 0).map_or(true, is_free) {
         start::zygote(call, Wish { image: true, replace: false });
     }
-    true
+    Ok(())
 }
 
 /// `pyzy-trial IMAGE REPORT SCRIPT` ([`image::TRIAL`]): restores an image that has not been published yet and runs a script in it, or
