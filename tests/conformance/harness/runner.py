@@ -67,7 +67,9 @@ def build_environ(case: Case, world: World, directory: str, log: str, prime: boo
     if case.environ is not None:
         raw = [world.expand(e, directory) for e in case.environ]
         entries = [e if isinstance(e, bytes) else os.fsencode(e) for e in raw]
-        return [b"PYZY_LOG=" + os.fsencode(log) if e.startswith(b"PYZY_LOG=") else e for e in entries]
+        logged = [b"PYZY_LOG=" + os.fsencode(log) if e.startswith(b"PYZY_LOG=") else e for e in entries]
+        # Where the route is told, it must be this engine's.
+        return logged + [b"PYZY_ENGINE=" + world.engine.encode()] * (world.engine is not None and logged != entries)
     env: Dict[str, str] = world.environment(log)
     for changes in (case.env, case.prime_env if prime else {}):
         for name, value in changes.items():

@@ -63,7 +63,7 @@ class Child:
             for number, fd in parked.items():
                 os.dup2(fd, number, inheritable=True)
             os.closerange(FAR, max([FAR, *parked.values()]) + 1)
-            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+            for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT, signal.SIGQUIT):
                 signal.signal(number, signal.SIG_DFL)
             if before is not None:
                 before()
