@@ -233,5 +233,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    for number in (signal.SIGPIPE, signal.SIGQUIT):  # of a shell that runs this in the background
+        signal.signal(number, signal.SIG_DFL)
     sys.exit(main())
