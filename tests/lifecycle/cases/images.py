@@ -89,11 +89,11 @@ def stop(w):
 @test("image/idle")
 def idle(w):
     """Runs from an image count as use of its zygote; without any, both go."""
-    path = restored(w, PYZY_MAX_IDLE_SECS="2")
+    path = restored(w, PYZY_MAX_IDLE_SECS="4")
     zygote = w.zygote()
     for _ in range(3):
         # Longer than half the time; nothing else tells that time has passed.
-        w.expect(w.call(w.script("wait.py", "import time\ntime.sleep(1.2)\nprint('OK')\n")), "warm")
+        w.expect(w.call(w.script("wait.py", "import time\ntime.sleep(2.2)\nprint('OK')\n")), "warm")
     check(not proc.gone(zygote), "the zygote stays while its image is used")
     proc.wait_end(zygote, "the idle zygote", 15.0)
     check(not os.path.exists(path), "the image is gone")
