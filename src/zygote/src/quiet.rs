@@ -26,7 +26,7 @@ use kinds::Kinds;
 pub use layout::{HEAD, Layout, word};
 use libc::{c_char, c_int};
 pub use libraries::home_of;
-pub use objects::Kept;
+pub use objects::{Kept, Rest};
 use pyo3::ffi::{self, PyObject};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};

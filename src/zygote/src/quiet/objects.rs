@@ -51,13 +51,14 @@ impl Kept {
 }
 
 /// The collector is at rest while this lives: it would change the lists.
-struct Rest {
+pub struct Rest {
     place: *mut [i32; 2],
     before: [i32; 2],
 }
 
 impl Rest {
-    fn new(layout: &Layout) -> Rest {
+    /// The GIL is held, as everywhere in this room.
+    pub fn new(layout: &Layout) -> Rest {
         let place = (layout.heads[0] + 16) as *mut [i32; 2];
         // SAFETY: the youngest list's threshold and count.
         unsafe {

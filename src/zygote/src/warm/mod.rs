@@ -59,8 +59,7 @@ pub fn prepare(layout: &Layout) -> Option<Libraries> {
         return None;
     }
     let before = mapped_files();
-    // SAFETY: the GIL is held; the collector is at rest until the end of this.
-    let rest = unsafe { ring::Rest::new(layout) };
+    let rest = quiet::Rest::new(layout);
     let store = warm(layout);
     drop(rest);
     // SAFETY: the GIL is held.

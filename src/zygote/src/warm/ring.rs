@@ -99,33 +99,6 @@ impl Ring {
     }
 }
 
-/// The collector does not run by itself while this lives, and has counted nothing afterwards.
-pub struct Rest {
-    place: *mut [i32; 2],
-    before: [i32; 2],
-}
-
-impl Rest {
-    /// # Safety
-    /// The GIL is held.
-    pub unsafe fn new(layout: &Layout) -> Rest {
-        let place = (layout.heads[0] + 16) as *mut [i32; 2];
-        // SAFETY: the youngest list's threshold and count.
-        unsafe {
-            let before = *place;
-            (*place)[0] = 0;
-            Rest { place, before }
-        }
-    }
-}
-
-impl Drop for Rest {
-    fn drop(&mut self) {
-        // SAFETY: as in `new`.
-        unsafe { *self.place = self.before }
-    }
-}
-
 /// An object that only we know, and no collection shall see.
 pub fn untrack(object: &Object) {
     // SAFETY: a live object with a collector's head, as weak references and containers have.
