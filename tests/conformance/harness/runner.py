@@ -230,7 +230,7 @@ class Runner:
             self._sweep(log)
         run = self._collect(case, world, directory, live, status)
         run.routes = routes(log)
-        run.imports = hand_overs(log) if case.imports and world is self.warm else {}
+        run.imports = hand_overs(log) if case.imports and world is self.warm and world.shims else {}
         if not self.keep:
             shutil.rmtree(directory, ignore_errors=True)
         return run, primed
