@@ -9,7 +9,8 @@
 //! launcher                         zygote                      worker
 //!    │── Request + descriptors ──────▶│── fork ──────────────────▶│
 //!    │◀─ Ready + process handle ──────────────────────────────────│  or Refused
-//!    │── commit ═ hand-off ══════════════════════════════════════▶│  runs the script
+//!    │── commit ═ hand-off ══════════════════════════════════════▶│
+//!    │── released ───────────────────────────────────────────────▶│  runs the script
 //!    │◀─ Stopped, Continued, Ended ───│◀─ wait ───────────────────│
 //! ```
 
@@ -19,13 +20,17 @@ use crate::reason::Reason;
 use alloc::vec::Vec;
 
 /// Changes with every change of meaning; part of each message.
-pub const VERSION: u8 = 1;
+pub const VERSION: u8 = 2;
 
 /// The longest message either side sends; a request that is longer is a fallback.
 pub const MAX_MESSAGE: usize = 200 * 1024;
 
 /// The commit byte: from here on the launcher must not fall back.
 pub const COMMIT: &[u8] = b"C";
+
+/// After the commit byte: the launcher has closed the caller's descriptors, so that the worker holds the only copies
+/// and a pipe that the script closes is closed.
+pub const RELEASED: &[u8] = b"R";
 
 /// After the commit byte: a witness stands beside the launcher, so that the way it dies can be told.
 pub const WITNESS: &[u8] = b"W";

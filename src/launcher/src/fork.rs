@@ -144,6 +144,7 @@ fn hand_off(
     // The caller's pipes must see their end when the worker closes them.
     worker.errors = relay::Errors::keep(descriptors.contains(&2));
     descriptors.iter().for_each(|&fd| file::close(fd));
+    let _ = net::send(worker.socket.number(), wire::RELEASED, &[]);
     Ok(worker)
 }
 

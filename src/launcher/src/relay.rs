@@ -69,13 +69,15 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
         }
         if list[1].happened != 0 {
             while let Some(arrived) = signal::next(&reader) {
-                pass_on(&worker, arrived, witness.as_ref());
+                pass_on(&worker, arrived, witness.as_mut());
             }
         }
-        // With a group of its own, the worker has had the signal from us, and its children must have it too.
-        if list[2].happened != 0 && !worker.same_group {
-            while let Some(number) = witness.as_ref().and_then(Witness::tells) {
-                spread(group, worker.pid, number);
+        if list[2].happened != 0 {
+            while let Some(number) = witness.as_mut().and_then(Witness::tells) {
+                // With a group of its own, the worker has had the signal from us, and its children must have it too.
+                if !worker.same_group {
+                    spread(group, worker.pid, number);
+                }
             }
         }
         if list[2].happened & libc::POLLHUP != 0 {
@@ -87,7 +89,10 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
         }
         if list[0].happened != 0 {
             match latest(&worker.socket) {
-                Some(Answer::Stopped(number)) => stop_with(&worker, number, &reader, witness.as_ref()),
+                Some(Answer::Stopped(number)) => {
+                    let witness = witness.get_or_insert_with(|| Witness::place(&worker.socket));
+                    stop_with(&worker, number, &reader, witness);
+                }
                 Some(Answer::Ended(Outcome::Lost)) | None => lost(call, &worker),
                 Some(Answer::Ended(ended)) => outcome::end(ended, &place.runtime),
                 Some(_) => {}
@@ -97,25 +102,53 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
 }
 
 /// Stops by the worker's signal, until somebody continues us.
-fn stop_with(worker: &Worker, number: i32, reader: &Fd, witness: Option<&Witness>) {
+///
+/// A stop signal takes a waiting SIGCONT away and the other way round (`kernel/signal.c`, prepare_signal): what we
+/// find waiting, and what the witness has seen, tells of the last of them only.
+fn stop_with(worker: &Worker, number: i32, reader: &Fd, witness: &mut Witness) {
     loop {
         outcome::stop(number, || is_stopped(worker.pid));
-        let mut by_zygote = false;
-        while let Some(arrived) = signal::next(reader) {
-            // What woke us has reached the worker, or does so by `wake`.
-            match arrived.signal {
-                libc::SIGCONT => by_zygote = arrived.pid == worker.zygote,
-                _ => pass_on(worker, arrived, witness),
+        let mut told = Told::default();
+        told.listen(worker, reader, witness);
+        if !told.by_zygote && !told.stopped_again {
+            // Whoever continued the whole group has continued the worker: if it is stopped, then anew.
+            if worker.same_group && witness.saw(libc::SIGCONT) {
+                return;
+            }
+            told.listen(worker, reader, witness);
+            if !told.stopped_again {
+                return wake(worker);
             }
         }
-        if !by_zygote {
-            return wake(worker);
-        }
         // The zygote tells of a continuation that may be over: then it was not for this stop. Or the shell has continued
-        // the group at the same moment, and the worker's turn is about to come.
+        // the group at the same moment, and the worker's turn is about to come. Or the terminal has stopped the group
+        // again, and the worker is, or is about to be, stopped as it was or anew.
         let _ = net::wait(&mut [], Some(TURN));
         if !is_stopped(worker.pid) {
             return;
+        }
+    }
+}
+
+/// What waited for us when we went on after a stop.
+#[derive(Default)]
+struct Told {
+    by_zygote: bool,
+    stopped_again: bool,
+}
+
+impl Told {
+    /// Takes what waits; what is meant for the worker goes to it.
+    fn listen(&mut self, worker: &Worker, reader: &Fd, witness: &mut Witness) {
+        while let Some(arrived) = signal::next(reader) {
+            match arrived.signal {
+                // What woke us has reached the worker, or does so by `wake`.
+                libc::SIGCONT => self.by_zygote = arrived.pid == worker.zygote,
+                libc::SIGTSTP | libc::SIGTTIN | libc::SIGTTOU if is_from_terminal(worker, &arrived) => {
+                    self.stopped_again = true;
+                }
+                _ => pass_on(worker, arrived, Some(witness)),
+            }
         }
     }
 }
@@ -140,10 +173,10 @@ fn latest(socket: &Fd) -> Option<Answer> {
     }
 }
 
-fn pass_on(worker: &Worker, arrived: Arrived, witness: Option<&Witness>) {
+fn pass_on(worker: &Worker, arrived: Arrived, witness: Option<&mut Witness>) {
     match arrived.signal {
         // The worker got its own from the terminal.
-        number if worker.same_group && arrived.code == libc::SI_KERNEL && FROM_TERMINAL.contains(&number) => {}
+        _ if is_from_terminal(worker, &arrived) => {}
         // In our group the worker is continued with us, or by `wake`; the zygote continues us alone.
         libc::SIGCONT if worker.same_group || arrived.pid == worker.zygote => {}
         // About children of ours: there are none that a script knows of.
@@ -154,6 +187,11 @@ fn pass_on(worker: &Worker, arrived: Arrived, witness: Option<&Witness>) {
             let _ = signal::send_by_handle(worker.handle.number(), number);
         }
     }
+}
+
+/// Did the terminal send this, to the worker as to us?
+fn is_from_terminal(worker: &Worker, arrived: &Arrived) -> bool {
+    worker.same_group && arrived.code == libc::SI_KERNEL && FROM_TERMINAL.contains(&arrived.signal)
 }
 
 /// Sends a signal to the members of a group but for one of them.

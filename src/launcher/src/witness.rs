@@ -11,47 +11,57 @@ use pyzy_core::wire;
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::{libc, net, process, signal};
 
-/// How long we wait for the witness to tell of a signal that we got, nanoseconds.
+/// How long the witness's word of a signal and our own copy of it may lie apart, nanoseconds.
 const HEARSAY: i64 = 5_000_000;
 
 /// The witness, if there could be one.
 #[derive(Default)]
-pub struct Witness(Option<Fd>);
+pub struct Witness {
+    channel: Option<Fd>,
+    /// Signals that it told of and nobody has asked about, and when we heard of them.
+    heard: Vec<(i32, i64)>,
+}
 
 impl Witness {
     /// Places one; `socket` is the connection to the zygote.
     pub fn place(socket: &Fd) -> Witness {
-        let Ok((ours, theirs)) = net::pair() else { return Witness(None) };
+        let Ok((ours, theirs)) = net::pair() else { return Witness::default() };
         match process::fork_alone() {
             Ok(0) => stand(socket.number(), &theirs, &ours),
             Ok(_) => {
                 let _ = net::send(socket.number(), wire::WITNESS, &[]);
-                Witness(Some(ours))
+                Witness { channel: Some(ours), heard: Vec::new() }
             }
-            Err(_) => Witness(None),
+            Err(_) => Witness::default(),
         }
     }
 
     /// The descriptor on which it tells; -1 without one.
     pub fn number(&self) -> i32 {
-        self.0.as_ref().map_or(-1, Fd::number)
+        self.channel.as_ref().map_or(-1, Fd::number)
     }
 
     /// The next signal that it got, if it has told of one.
-    pub fn tells(&self) -> Option<i32> {
+    pub fn tells(&mut self) -> Option<i32> {
         let mut told = [0; 4];
         let received = net::receive(self.number(), &mut told).ok()?;
-        (received.length == 1).then_some(i32::from(told[0]))
+        (received.length == 1).then(|| {
+            let now = process::clock(libc::CLOCK_MONOTONIC);
+            self.heard.retain(|&(_, since)| now - since <= HEARSAY);
+            self.heard.push((told[0].into(), now));
+            told[0].into()
+        })
     }
 
     /// Did it get this signal too? Waits a moment for its word.
-    pub fn saw(&self, number: i32) -> bool {
+    pub fn saw(&mut self, number: i32) -> bool {
         let end = process::clock(libc::CLOCK_MONOTONIC) + HEARSAY;
         loop {
-            while let Some(told) = self.tells() {
-                if told == number {
-                    return true;
-                }
+            while self.tells().is_some() {}
+            if let Some(at) = self.heard.iter().position(|&(told, since)| told == number && end - since <= 2 * HEARSAY)
+            {
+                self.heard.swap_remove(at);
+                return true;
             }
             let left = end - process::clock(libc::CLOCK_MONOTONIC);
             let mut list = [net::Wait::readable(self.number())];

@@ -7,7 +7,7 @@
 use crate::image::{self, Imager};
 use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
-use crate::worker::{self, Caller, Prepared};
+use crate::worker::{self, Prepared};
 use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::page::{self, State};
 use pyzy_core::reason::Reason;
@@ -407,20 +407,13 @@ impl<'a> Zygote<'a> {
         let connection = self.connections[at].socket.number();
         // Forking the next one would take the processor from this run's beginning.
         self.spare_due = self.last_use + SPARE_DELAY;
-        let spare = self.spare.take().and_then(|spare| spare.give(group.number, bytes, connection, &descriptors));
-        let pid = match spare {
-            Some(pid) => pid,
-            // SAFETY: one thread, the GIL is held; the child never comes back from `worker::run`.
-            None => unsafe {
-                spare::fork(|| {
-                    let caller = Caller { request, descriptors, connection, group: group.number, zygote: self.pid };
-                    worker::run(caller, self.prepared)
-                })
-            },
+        let give = |spare: Spare, descriptors| spare.give(group_number, bytes, connection, descriptors);
+        let given = match self.spare.take() {
+            Some(spare) => give(spare, descriptors),
+            None => Err(descriptors),
         };
-        if pid < 0 {
-            return Err(Reason::Refused);
-        }
+        let again = |descriptors| give(Spare::fork(self.prepared, &self.changed)?, descriptors).ok();
+        let pid = given.or_else(|descriptors| again(descriptors).ok_or(Reason::Refused))?;
         if group_number > 0 {
             // The placeholder of `Group` may go once the worker is in.
             let _ = process::set_group(pid, group_number);

@@ -14,6 +14,9 @@ use pyzy_sys::{process, signal};
 
 const PAGE: usize = 4096;
 
+/// What the message with the connection says.
+const CONNECTION: &[u8] = b"C";
+
 /// Forks with CPython's own preparations; the child goes on in `child` and must not return from it.
 ///
 /// # Safety
@@ -50,16 +53,21 @@ impl Spare {
         (pid > 0).then_some(Spare { pid, channel: ours })
     }
 
-    /// Hands it a request; its process id if that worked. If not, it ends by itself.
-    pub fn give(self, group: i32, request: &[u8], connection: i32, descriptors: &[Fd]) -> Option<i32> {
+    /// Hands it a request; its process id if that worked. If not, it ends by itself and the descriptors come back.
+    ///
+    /// The connection follows when our copies of the descriptors are closed: a pipe that the script closes is closed.
+    pub fn give(self, group: i32, request: &[u8], connection: i32, descriptors: Vec<Fd>) -> Result<i32, Vec<Fd>> {
         let message = [&group.to_le_bytes(), request].concat();
-        let mut numbers = vec![connection];
-        numbers.extend(descriptors.iter().map(Fd::number));
+        let numbers: Vec<i32> = descriptors.iter().map(Fd::number).collect();
         if message.len() > 64 * 1024 {
             net::set_send_buffer(&self.channel, 1 << 20);
         }
-        net::send(self.channel.number(), &message, &numbers).ok()?;
-        Some(self.pid)
+        if net::send(self.channel.number(), &message, &numbers).is_err() {
+            return Err(descriptors);
+        }
+        drop(descriptors);
+        let _ = net::send(self.channel.number(), CONNECTION, &[connection]);
+        Ok(self.pid)
     }
 }
 
@@ -73,17 +81,22 @@ fn wait_for_request(prepared: &Prepared, changed: &[(usize, usize)], channel: i3
     worker::close_below(number as u32);
     worker::close_above(number as u32);
     copy(changed);
-    let mut wait = [Wait::readable(number as i32)];
+    let channel = Fd::own(number as i32);
     let mut buffer = vec![0; wire::MAX_MESSAGE + 8];
-    while matches!(net::wait(&mut wait, None), Ok(ready) if ready == 0) {}
-    let Ok(received) = net::receive(number as i32, &mut buffer) else { return };
-    file::close(number as i32);
-    if received.length == 0 || received.truncated {
-        return;
-    }
-    if let Some(caller) = Caller::from_message(&buffer[..received.length], received.descriptors, zygote) {
+    let Some((length, descriptors)) = hear(&channel, &mut buffer) else { return };
+    let Some((_, connection)) = hear(&channel, &mut [0; CONNECTION.len()]) else { return };
+    drop(channel);
+    if let Some(caller) = Caller::from_message(&buffer[..length], descriptors, connection, zygote) {
         worker::run(caller, prepared)
     }
+}
+
+/// The next message of the zygote's: its length and what came with it.
+fn hear(channel: &Fd, buffer: &mut [u8]) -> Option<(usize, Vec<Fd>)> {
+    let mut wait = [Wait::readable(channel.number())];
+    while matches!(net::wait(&mut wait, None), Ok(ready) if ready == 0) {}
+    let received = net::receive(channel.number(), buffer).ok()?;
+    (received.length > 0 && !received.truncated).then_some((received.length, received.descriptors))
 }
 
 /// Makes these pages ours (`MADV_POPULATE_WRITE`, Linux 5.14; by touching them before).

@@ -146,21 +146,26 @@ pub struct Caller<'a> {
 }
 
 impl<'a> Caller<'a> {
-    /// From what travels to a spare worker: the group, then the request; the connection comes before its descriptors.
-    pub fn from_message(bytes: &'a [u8], mut descriptors: Vec<Fd>, zygote: i32) -> Option<Caller<'a>> {
+    /// From what travels to a spare worker: the group and the request with its descriptors, then the connection.
+    pub fn from_message(
+        bytes: &'a [u8],
+        descriptors: Vec<Fd>,
+        mut connection: Vec<Fd>,
+        zygote: i32,
+    ) -> Option<Caller<'a>> {
         let (group, request) = bytes.split_first_chunk::<4>()?;
         let Some(Ask::Run(request)) = Ask::decode(request) else { return None };
-        (descriptors.len() == request.descriptors.len() + 2).then_some(())?;
-        let connection = descriptors.remove(0).leak();
+        (descriptors.len() == request.descriptors.len() + 1).then_some(())?;
+        let connection = connection.pop()?.leak();
         Some(Caller { request, descriptors, connection, group: i32::from_le_bytes(*group), zygote })
     }
 }
 
-/// In the child of a fork: becomes the caller, waits for the commit byte, runs the script.
+/// In the child of a fork: becomes the caller, waits until the script is its to run, and runs it.
 pub fn run(caller: Caller, prepared: &Prepared) -> ! {
     match become_caller(caller, prepared) {
         Ok((connection, script, blocked)) => {
-            if await_commit(&connection) {
+            if await_word(&connection, wire::COMMIT) && await_word(&connection, wire::RELEASED) {
                 drop(connection);
                 let _ = signal::set_mask(blocked);
                 script.run_and_exit()
@@ -211,8 +216,8 @@ fn become_caller(caller: Caller, prepared: &Prepared) -> Result<(Fd, Script, u64
     Ok((Fd::own(number), script, request.blocked))
 }
 
-/// Waits for the commit byte; its absence means that the launcher has fallen back or died.
-fn await_commit(connection: &Fd) -> bool {
+/// Waits for this word of the launcher's; its absence means that the launcher has fallen back or died.
+fn await_word(connection: &Fd, word: &[u8]) -> bool {
     let mut wait = [net::Wait::readable(connection.number())];
     let mut byte = [0u8; 4];
     loop {
@@ -220,7 +225,7 @@ fn await_commit(connection: &Fd) -> bool {
             return false;
         }
         match net::receive(connection.number(), &mut byte) {
-            Ok(received) => return byte[..received.length] == *wire::COMMIT,
+            Ok(received) => return byte[..received.length] == *word,
             Err(error) if error.0 == libc::EAGAIN => {}
             Err(_) => return false,
         }

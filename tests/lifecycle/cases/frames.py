@@ -46,7 +46,7 @@ def half_written(w):
 @test("frames/garbage")
 def garbage(w):
     def act(path):
-        for data in (b"\0", b"\xff" * 7, b"GET / HTTP/1.0\r\n\r\n", b"\x01", b"\x01R", b"\x01S\0", b"\x02S", b"C", bytes(8), os.urandom(50000), wire.WELL):
+        for data in (b"\0", b"\xff" * 7, b"GET / HTTP/1.0\r\n\r\n", wire.ASK_STATUS[:1], wire.ASK_STATUS[:1] + b"R", wire.ASK_STATUS + b"\0", bytes([wire.VERSION + 1]) + wire.ASK_STATUS[1:], b"C", bytes(8), os.urandom(50000), wire.WELL):
             with wire.connect(path) as s:
                 wire.send(s, data)
                 equal(s.recv(100), b"", "answer to garbage")
@@ -154,7 +154,7 @@ def talk_after(w):
             fds = [os.open(w.work, os.O_PATH), *wire.descriptors_for(3)]
             with wire.connect(path) as s:
                 wire.send(s, frame, fds)
-                for data in (wire.COMMIT, frame, wire.ASK_STATUS, b"x" * 1000):
+                for data in (wire.COMMIT, wire.RELEASED, frame, wire.ASK_STATUS, b"x" * 1000):
                     try:
                         wire.send(s, data, fds)
                     except (BrokenPipeError, ConnectionResetError):

@@ -77,6 +77,7 @@ def ready_then(*answers):
         try:
             wire.send(s, wire.answer(1, victim), [handle])
             equal(s.recv(100), wire.COMMIT, "the commit byte")
+            equal(s.recv(100), wire.RELEASED, "the descriptors are closed")
             for data in answers:
                 try:
                     wire.send(s, data)

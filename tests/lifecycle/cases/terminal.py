@@ -128,14 +128,16 @@ def quit_key(w):
 def stop_foreground(w):
     child = primed(w)
     worker = waits(w, child)
-    for _ in range(2):
+    members = []
+    for _ in range(5):
         child.send(b"\x1a")
         child.expect(rb"Stopped", -1)
         child.expect(PROMPT, -1)
         until(lambda: proc.state(worker) == "T", "the worker's stop")
+        members = [pid for pid in proc.descendants(os.getpid()) if proc.stat(pid)[2] == proc.stat(worker)[2]]
         check(b"Stopped" in type_line(child, "jobs"), "jobs")
         type_line(child, "fg", rb"python3")
-        until(lambda: proc.state(worker) != "T", "the worker to go on")
+        until(lambda: all(proc.state(pid) == "S" for pid in members), "worker, launcher and witness to wait again")
     child.send(b"hello\n")
     child.expect(rb"got hello\r\n", -1)
     child.expect(PROMPT, -1)

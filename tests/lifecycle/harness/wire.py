@@ -11,10 +11,11 @@ from typing import Any, List, Optional, Tuple
 
 from .test import Failure, check, equal
 
-VERSION = 1
+VERSION = 2
 ASK_STATUS = bytes([VERSION, ord("S")])
 WELL = bytes([VERSION, 8, 0, 0, 0, 0, 0, 0])
 COMMIT = b"C"
+RELEASED = b"R"
 SECONDS = 8.0
 LONGEST = 200 * 1024
 
