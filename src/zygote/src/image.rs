@@ -135,6 +135,8 @@ impl Maker<'_> {
             return Err("a file that start-up reads has changed meanwhile".into());
         }
         self.make_room(size);
+        // Whatever else has that name makes way; a directory does not by itself, and one with something in it is not ours.
+        let _ = std::fs::remove_dir(OsStr::from_bytes(path));
         file::rename(self.new, path).map_err(|e| format!("cannot publish an image: {e}"))
     }
 

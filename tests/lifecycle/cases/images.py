@@ -141,9 +141,6 @@ def no_file(w):
             os.unlink(path)
         make()
         w.expect(w.call(), "image-unusable")
-        w.settle()
-        if os.path.isdir(path) and not os.path.islink(path):
-            os.rmdir(path)
         until(lambda: w.route(w.call()) == "warm", "a warm run again")
 
 
