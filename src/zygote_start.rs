@@ -318,7 +318,7 @@ impl Starter<'_> {
     fn probe(&self) -> Result<Report, Failure> {
         let (report, output) = (memory(c"pyzy-report")?, memory(c"pyzy-output")?);
         keep_open(report.as_raw_fd());
-        let record = self.record(Role::Probe, report.as_raw_fd(), b"", None, None);
+        let record = self.record(Role::Probe { starter: process::id() }, report.as_raw_fd(), b"", None, None);
         // The whole environment: only so it shows which variables start-up reads.
         let mut command = self.command(&record, |_| true)?;
         let copy = || output.try_clone().map(Stdio::from).map_err(|_| Failure::Later("no descriptors left"));

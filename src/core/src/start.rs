@@ -24,8 +24,11 @@ const MAGIC: &[u8; 8] = b"pyzybgn1";
 /// What the interpreter shall become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
-    /// Measure what start-up does, report, leave.
-    Probe,
+    /// Measure what start-up does, report, leave; at once, when the process that waits for it is gone.
+    Probe {
+        /// Its process id.
+        starter: i32,
+    },
     /// Serve.
     Zygote,
 }
@@ -90,10 +93,13 @@ impl<'a> Start<'a> {
     /// As bytes.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = MAGIC.to_vec();
-        out.put_u8(match self.role {
-            Role::Probe => 0,
-            Role::Zygote => 1,
-        });
+        match self.role {
+            Role::Probe { starter } => {
+                out.put_u8(0);
+                out.put_u32(starter as u32);
+            }
+            Role::Zygote => out.put_u8(1),
+        }
         out.extend_from_slice(&self.key.0);
         out.put_u64(self.nonce);
         for text in [self.socket, self.runtime, self.interpreter, self.words, self.version] {
@@ -132,7 +138,7 @@ impl<'a> Start<'a> {
         }
         let start = Start {
             role: match take.u8()? {
-                0 => Role::Probe,
+                0 => Role::Probe { starter: take.u32()? as i32 },
                 1 => Role::Zygote,
                 _ => return None,
             },
@@ -187,7 +193,7 @@ mod tests {
 
     #[test]
     fn records_survive_a_round_trip_and_no_cut() {
-        let start = Start {
+        let mut start = Start {
             role: Role::Zygote,
             key: Key([3; 16]),
             nonce: 5,
@@ -213,8 +219,11 @@ mod tests {
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",
         };
-        let bytes = start.encode();
-        assert_eq!(Start::decode(&bytes), Some(start));
-        assert!((0..bytes.len()).all(|n| Start::decode(&bytes[..n]).is_none()));
+        for role in [Role::Zygote, Role::Probe { starter: 7 }] {
+            start.role = role;
+            let bytes = start.encode();
+            assert_eq!(Start::decode(&bytes).as_ref(), Some(&start));
+            assert!((0..bytes.len()).all(|n| Start::decode(&bytes[..n]).is_none()));
+        }
     }
 }

@@ -18,9 +18,12 @@ pub unsafe extern "C-unwind" fn main(argc: c_int, argv: *mut *mut c_char, _envir
         let now = pyzy_sys::process::personality();
         let _ = pyzy_sys::process::set_personality(now & !(libc::ADDR_COMPAT_LAYOUT as u32));
     }
-    if start.role == Role::Probe {
-        // A start-up that hangs must not outlive whoever waits for it.
+    if let Role::Probe { starter } = start.role {
+        // A start-up that hangs must not outlive whoever waits for it, nor begin when that one has died already.
         let _ = pyzy_sys::process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
+        if pyzy_sys::process::parent_id() != starter {
+            return 1;
+        }
         probe::before_init();
     }
     // Locale coercion and start-up code may change it.
@@ -31,7 +34,7 @@ pub unsafe extern "C-unwind" fn main(argc: c_int, argv: *mut *mut c_char, _envir
         return 1;
     }
     match start.role {
-        Role::Probe => probe::after_init(start.descriptor).is_err().into(),
+        Role::Probe { .. } => probe::after_init(start.descriptor).is_err().into(),
         Role::Zygote => serve::serve(&start, &before),
     }
 }
