@@ -46,6 +46,8 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
     let mut witness: Option<Witness> = None;
     // When we saw that the worker has ended; the zygote says how, as soon as it can.
     let mut ended = None;
+    // Somebody has sent us a signal.
+    let mut signalled = false;
     loop {
         let told = witness.as_ref().map_or(-1, Witness::number);
         let end = if ended.is_none() { worker.handle.number() } else { -1 };
@@ -69,6 +71,7 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
         }
         if list[1].happened != 0 {
             while let Some(arrived) = signal::next(&reader) {
+                signalled |= arrived.code <= 0;
                 pass_on(&worker, arrived, witness.as_mut());
             }
         }
@@ -94,7 +97,13 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
                     stop_with(&worker, number, &reader, witness);
                 }
                 Some(Answer::Ended(Outcome::Lost)) | None => lost(call, &worker),
-                Some(Answer::Ended(ended)) => outcome::end(ended, &place.runtime),
+                Some(Answer::Ended(ended)) => {
+                    // It may have died of a signal to our whole group before the witness had its turn to say so.
+                    if let Some(witness) = witness.as_mut().filter(|_| signalled && !worker.same_group) {
+                        witness.tells_all(|number| spread(group, worker.pid, number));
+                    }
+                    outcome::end(ended, &place.runtime)
+                }
                 Some(_) => {}
             }
         }

@@ -14,6 +14,12 @@ use pyzy_sys::{libc, net, process, signal};
 /// How long the witness's word of a signal and our own copy of it may lie apart, nanoseconds.
 const HEARSAY: i64 = 5_000_000;
 
+/// How long the witness may take to answer a question: it has to have its turn on a busy machine, nanoseconds.
+const TURN: i64 = 1_000_000_000;
+
+/// The question whether there is more to tell, and the answer that there is not; no signal has this number.
+const NO_MORE: u8 = 0;
+
 /// The witness, if there could be one.
 #[derive(Default)]
 pub struct Witness {
@@ -43,14 +49,36 @@ impl Witness {
 
     /// The next signal that it got, if it has told of one.
     pub fn tells(&mut self) -> Option<i32> {
+        self.word().filter(|&word| word != NO_MORE).map(i32::from)
+    }
+
+    fn word(&mut self) -> Option<u8> {
         let mut told = [0; 4];
         let received = net::receive(self.number(), &mut told).ok()?;
-        (received.length == 1).then(|| {
+        (received.length == 1).then_some(())?;
+        if told[0] != NO_MORE {
             let now = process::clock(libc::CLOCK_MONOTONIC);
             self.heard.retain(|&(_, since)| now - since <= HEARSAY);
             self.heard.push((told[0].into(), now));
-            told[0].into()
-        })
+        }
+        Some(told[0])
+    }
+
+    /// Asks for all that it has not told yet, and waits until it has.
+    pub fn tells_all(&mut self, mut each: impl FnMut(i32)) {
+        if net::send(self.number(), &[NO_MORE], &[]).is_err() {
+            return;
+        }
+        loop {
+            let mut list = [net::Wait::readable(self.number())];
+            if !matches!(net::wait(&mut list, Some(TURN)), Ok(1)) {
+                return;
+            }
+            match self.word() {
+                Some(NO_MORE) | None => return,
+                Some(number) => each(number.into()),
+            }
+        }
     }
 
     /// Did it get this signal too? Waits a moment for its word.
@@ -90,6 +118,11 @@ fn stand(socket: i32, channel: &Fd, other: &Fd) -> ! {
             }
         }
         if list[0].happened != 0 {
+            let mut question = [0; 4];
+            if matches!(net::receive(channel.number(), &mut question), Ok(received) if received.length > 0) {
+                let _ = net::send(channel.number(), &[NO_MORE], &[]);
+                continue;
+            }
             // The launcher is gone: by its own doing, then nobody listens, or killed.
             let _ = net::send(socket, wire::ALONE, &[]);
             process::exit(0);
