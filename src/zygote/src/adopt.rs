@@ -6,6 +6,7 @@
 //! advance for the kinds of descriptors that behave alike; what is made is the same.
 
 use crate::capi::{self, Object};
+use crate::names::{self, Name};
 use libc::c_char;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::file::{self, Fd, Stat};
@@ -13,7 +14,11 @@ use pyzy_sys::{Errno, signal};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-const NAMES: [[&CStr; 2]; 3] = [[c"stdin", c"__stdin__"], [c"stdout", c"__stdout__"], [c"stderr", c"__stderr__"]];
+const NAMES: [[&Name; 2]; 3] = [
+    [&names::STDIN, &names::UNDER_STDIN],
+    [&names::STDOUT, &names::UNDER_STDOUT],
+    [&names::STDERR, &names::UNDER_STDERR],
+];
 
 /// Prepared once, for all workers.
 pub struct Adopter {
@@ -155,17 +160,17 @@ impl Adopter {
                 Object::own(ffi::PyObject_CallObject(self.ignore.raw(), arguments.raw()))?;
             }
             let mut replaced = Vec::with_capacity(NAMES.len());
-            for (fd, names) in (0..).zip(NAMES) {
+            for (fd, pair) in (0..).zip(NAMES) {
                 let stream = self.stream(fd)?;
-                replaced.extend(capi::sys(names[0]));
-                for name in names {
-                    set_sys(name, &stream)?;
+                replaced.extend(names::sys(pair[0]));
+                for name in pair {
+                    names::set_sys(name, &stream)?;
                 }
             }
             REPLACED.store(Box::into_raw(Box::new(replaced)), Relaxed);
-            set_sys(c"argv", &Object::list(&argv[script..])?)?;
+            names::set_sys(&names::ARGV, &Object::list(&argv[script..])?)?;
             if self.has_orig_argv {
-                set_sys(c"orig_argv", &Object::list(argv)?)?;
+                names::set_sys(&names::ORIG_ARGV, &Object::list(argv)?)?;
             }
             if let Some(settle) = &self.settle {
                 Object::own(ffi::PyObject_CallObject(settle.raw(), std::ptr::null_mut()))?;
@@ -216,11 +221,6 @@ impl Adopter {
         }
         Some(())
     }
-}
-
-fn set_sys(name: &CStr, value: &Object) -> Option<()> {
-    // SAFETY: the GIL is held; a C string and a live object.
-    (unsafe { ffi::PySys_SetObject(name.as_ptr(), value.raw()) } == 0).then_some(())
 }
 
 /// Every stream that was made in advance and not used, or replaced.

@@ -2,6 +2,7 @@
 
 use libc::{FILE, c_char, c_int};
 use pyo3::ffi::{self, PyObject};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// `PyStatus` (`Include/cpython/initconfig.h`), returned by value; the layout is part of PEP 587.
 #[repr(C)]
@@ -156,14 +157,41 @@ pub fn sys(name: &std::ffi::CStr) -> Option<Object> {
     unsafe { Object::share(ffi::PySys_GetObject(name.as_ptr())) }
 }
 
+/// A symbol of the interpreter's that not every CPython has, searched for once.
+pub struct Symbol {
+    name: &'static std::ffi::CStr,
+    /// Its address; 1 if there is none.
+    found: AtomicUsize,
+}
+
+impl Symbol {
+    /// Not searched for yet.
+    pub const fn new(name: &'static std::ffi::CStr) -> Symbol {
+        Symbol { name, found: AtomicUsize::new(0) }
+    }
+
+    /// Its address; null if there is none.
+    pub fn find(&self) -> *mut libc::c_void {
+        if self.found.load(Relaxed) == 0 {
+            // SAFETY: a C string.
+            let found = unsafe { libc::dlsym(libc::RTLD_DEFAULT, self.name.as_ptr()) } as usize;
+            self.found.store(found.max(1), Relaxed);
+        }
+        match self.found.load(Relaxed) {
+            1 => std::ptr::null_mut(),
+            found => found as *mut libc::c_void,
+        }
+    }
+}
+
 /// Calls a function of the interpreter's state, if this CPython has it.
 ///
 /// # Safety
 /// The function takes a `PyInterpreterState *`, and the GIL is held.
-pub unsafe fn with_interpreter(name: &std::ffi::CStr) {
+pub unsafe fn with_interpreter(name: &Symbol) {
     // SAFETY: the caller vouches for the type.
     unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, name.as_ptr());
+        let found = name.find();
         if !found.is_null() {
             let function: unsafe extern "C" fn(*mut ffi::PyInterpreterState) -> c_int = std::mem::transmute(found);
             if function(ffi::PyInterpreterState_Get()) < 0 {

@@ -5,7 +5,8 @@
 //! answer without Python code, for the hooks that every start-up leaves and a
 //! plain file in which no archive can end. In any other case CPython is asked.
 
-use crate::capi::{self, Object};
+use crate::capi::Object;
+use crate::names;
 use pyo3::ffi;
 use pyzy_sys::file;
 use std::ffi::CStr;
@@ -36,8 +37,8 @@ pub fn prepare() {
 }
 
 fn usual() -> Option<Usual> {
-    let hooks = capi::sys(c"path_hooks")?;
-    let cache = capi::sys(c"path_importer_cache")?;
+    let hooks = names::sys(&names::PATH_HOOKS)?;
+    let cache = names::sys(&names::PATH_CACHE)?;
     // SAFETY: the GIL is held; live objects.
     unsafe {
         if ffi::PyList_CheckExact(hooks.raw()) == 0 || ffi::PyDict_CheckExact(cache.raw()) == 0 {
@@ -45,7 +46,7 @@ fn usual() -> Option<Usual> {
         }
         let items = [0, 1].map(|at| ffi::PyList_GetItem(hooks.raw(), at));
         let [Some(zip), Some(finder)] = items.map(|item| Object::share(item)) else { return None };
-        let modules = capi::sys(c"modules")?;
+        let modules = names::sys(&names::MODULES)?;
         let zipimport = Object::share(ffi::PyDict_GetItemString(modules.raw(), c"zipimport".as_ptr()))?;
         let is_zip = zipimport.attribute(c"zipimporter")?.raw() == zip.raw();
         let name = finder.attribute(c"__qualname__")?;
@@ -76,7 +77,7 @@ fn says_no(path: &CStr, name: &Object) -> Option<*mut ffi::PyObject> {
     let usual = unsafe { USUAL.load(Relaxed).as_ref() }?;
     // Somebody may watch files being opened.
     crate::quiet::is_possible().then_some(())?;
-    let (hooks, cache) = (capi::sys(c"path_hooks")?, capi::sys(c"path_importer_cache")?);
+    let (hooks, cache) = (names::sys(&names::PATH_HOOKS)?, names::sys(&names::PATH_CACHE)?);
     // SAFETY: the GIL is held; live objects.
     unsafe {
         let same = hooks.raw() == usual.hooks

@@ -19,6 +19,7 @@ mod hook;
 mod host;
 mod image;
 mod importer;
+mod names;
 mod page;
 mod path0;
 mod probe;

@@ -6,7 +6,7 @@
 //! lies is not assumed but found out: a fork runs `Py_RunMain` on a script
 //! that is not there, and compares the structure before and after.
 
-use crate::capi::Object;
+use crate::capi::{Object, Symbol};
 use crate::spare;
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::start::NO_DIRECTORY;
@@ -62,11 +62,13 @@ unsafe extern "C" {
     fn PyMem_RawMalloc(size: usize) -> *mut libc::c_void;
 }
 
+static GET_CONFIG: Symbol = Symbol::new(c"_Py_GetConfig");
+
 /// The interpreter's configuration; `_Py_GetConfig` is exported from 3.11 on.
 pub fn config() -> Option<*mut usize> {
     // SAFETY: looks a symbol up and calls it: it takes nothing and gives a pointer.
     unsafe {
-        let found = libc::dlsym(libc::RTLD_DEFAULT, c"_Py_GetConfig".as_ptr());
+        let found = GET_CONFIG.find();
         if found.is_null() {
             return None;
         }

@@ -22,6 +22,7 @@ mod objects;
 mod streams;
 
 use crate::capi::{self, Object};
+use crate::names::{self, Name};
 use kinds::Kinds;
 pub use layout::{HEAD, Layout, word};
 use libc::{c_char, c_int};
@@ -175,6 +176,17 @@ pub fn begin() {
     }
 }
 
+/// For a rehearsal: asks what is asked after a script, of the streams that are there now.
+pub fn rehearse() {
+    if let Some(ground) = ground()
+        && let Some(streams) = Streams::now(&ground.kinds)
+    {
+        ground.is_silent(&streams);
+    }
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+}
+
 /// After the script: would `Py_FinalizeEx` do nothing that can be seen? Flushes the streams, as it would.
 pub fn is_silent() -> bool {
     let Some(ground) = ground() else { return false };
@@ -200,7 +212,7 @@ impl Ground {
         let kinds = Kinds::new(&layout)?;
         // SAFETY: the GIL is held; live objects.
         unsafe {
-            let filters = filters_of(c"_warnings")?;
+            let filters = filters_of(&names::UNDER_WARNINGS)?;
             let rules = items(&filters)?;
             let filters = filters.raw() as usize;
             let old = objects::Old::look(&layout, &kinds)?;
@@ -228,7 +240,7 @@ impl Ground {
             let modules = ffi::PyImport_GetModuleDict();
             !modules.is_null()
                 && has_plain_keys(modules)
-                && ffi::PyDict_GetItemString(modules, c"threading".as_ptr()).is_null()
+                && names::item(modules, &names::THREADING).is_none()
                 && has_plain_keys(ffi::PyEval_GetBuiltins())
         }
     }
@@ -237,21 +249,20 @@ impl Ground {
     fn warnings_are_as_before(&self) -> bool {
         let as_before = |filters: &Object| filters.raw() as usize == self.filters;
         // SAFETY: the GIL is held; the table of modules is a dictionary.
-        let is_imported =
-            unsafe { !ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"warnings".as_ptr()).is_null() };
-        filters_of(c"_warnings")
+        let is_imported = names::item(unsafe { ffi::PyImport_GetModuleDict() }, &names::WARNINGS).is_some();
+        filters_of(&names::UNDER_WARNINGS)
             .is_some_and(|filters| as_before(&filters) && items(&filters).is_some_and(|now| now == self.rules))
-            && (!is_imported || filters_of(c"warnings").is_some_and(|filters| as_before(&filters)))
+            && (!is_imported || filters_of(&names::WARNINGS).is_some_and(|filters| as_before(&filters)))
     }
 }
 
 /// `filters` of a plain module that has been imported.
-fn filters_of(name: &CStr) -> Option<Object> {
+fn filters_of(name: &Name) -> Option<Object> {
     // SAFETY: the GIL is held; the table of modules, and a module's own table, are dictionaries.
     unsafe {
-        let module = Object::share(ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), name.as_ptr()))?;
+        let module = names::item(ffi::PyImport_GetModuleDict(), name)?;
         (ffi::PyModule_CheckExact(module.raw()) != 0).then_some(())?;
-        Object::share(ffi::PyDict_GetItemString(ffi::PyModule_GetDict(module.raw()), c"filters".as_ptr()))
+        names::item(ffi::PyModule_GetDict(module.raw()), &names::FILTERS)
     }
 }
 

@@ -5,11 +5,13 @@
 //! `Python/pythonrun.c`: _PyRun_SimpleFileObject). No Python frame lies below
 //! the script.
 
-use crate::capi::{self, Object, PyCompilerFlags};
-use crate::{entry, floor, importer, path0, quiet, warm};
+use crate::capi::{self, Object, PyCompilerFlags, Symbol};
+use crate::names::{self, Name};
+use crate::{entry, floor, importer, path0, quiet, spare, warm};
 use libc::{FILE, c_int};
 use pyo3::ffi;
 use std::ffi::{CStr, CString};
+use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// `Py_file_input`
 const FILE_INPUT: c_int = 257;
@@ -94,12 +96,12 @@ unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
     // SAFETY: `run_and_exit` passes its script; the GIL is held by this, the only thread.
     unsafe {
         let Some(script) = (*script.cast::<Option<Script>>()).take() else { return };
-        // From 3.12 on: "interpreter already running" (`Python/pystate.c`).
-        capi::with_interpreter(c"_PyInterpreterState_SetRunningMain");
+        capi::with_interpreter(&SET_RUNNING);
         let (mut code, interrupted) = script.run();
         offer_prompt(&mut code);
-        capi::with_interpreter(c"_PyInterpreterState_SetNotRunningMain");
-        if !quiet::is_silent() {
+        capi::with_interpreter(&SET_NOT_RUNNING);
+        let silent = quiet::is_silent();
+        if !silent {
             warm::let_go();
             if capi::Py_FinalizeEx() < 0 {
                 code = 120;
@@ -112,6 +114,19 @@ unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
             code = libc::SIGINT + 128;
         }
         entry::before_exit();
+        end(code, silent)
+    }
+}
+
+/// `exit(3)`. Of a silent end there is nothing to do but to write what C's streams hold: all libraries that are there are
+/// known (`quiet/libraries.rs`), and their destructors only free memory that goes with the process.
+unsafe fn end(code: c_int, silent: bool) -> ! {
+    // SAFETY: ends the process; all streams are flushed.
+    unsafe {
+        if silent {
+            libc::fflush(std::ptr::null_mut());
+            libc::_exit(code)
+        }
         libc::exit(code)
     }
 }
@@ -149,9 +164,9 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
         let Some(module) = Object::share(ffi::PyImport_AddModule(c"__main__".as_ptr())) else { return (1, false) };
         let globals = ffi::PyModule_GetDict(module.raw());
         let mut named = false;
-        if ffi::PyDict_GetItemString(globals, c"__file__".as_ptr()).is_null() {
-            if ffi::PyDict_SetItemString(globals, c"__file__".as_ptr(), name.raw()) < 0
-                || ffi::PyDict_SetItemString(globals, c"__cached__".as_ptr(), ffi::Py_None()) < 0
+        if names::item(globals, &names::FILE).is_none() {
+            if names::set_item(globals, &names::FILE, name.raw()).is_none()
+                || names::set_item(globals, &names::CACHED, ffi::Py_None()).is_none()
             {
                 return (1, false);
             }
@@ -175,14 +190,33 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
             }
         }
         if named {
-            for key in [c"__file__", c"__cached__"] {
-                if ffi::PyDict_DelItemString(globals, key.as_ptr()) < 0 {
+            for key in [&names::FILE, &names::CACHED] {
+                if ffi::PyDict_DelItem(globals, key.raw()) < 0 {
                     ffi::PyErr_Clear();
                 }
             }
         }
         (code, interrupted)
     }
+}
+
+/// Runs a text as a script is run, in a namespace of its own. `None`: an error is set, or there is no memory.
+pub fn rehearse(text: &[u8], globals: *mut ffi::PyObject) -> Option<()> {
+    let mut flags = PyCompilerFlags { flags: 0, feature_version: quiet::minor_version() };
+    let memory = spare::memory_file(c"pyzy-rehearsal")?;
+    (pyzy_sys::file::write(memory.number(), text) == Ok(text.len())).then_some(())?;
+    // SAFETY: the GIL is held; live objects; CPython closes the file.
+    unsafe {
+        let name = Object::decoded(b"<pyzy>")?;
+        let file = libc::fdopen(memory.leak(), c"rb".as_ptr());
+        if file.is_null() || is_compiled(file, c"<pyzy>") {
+            return None;
+        }
+        set_main_loader(globals, &name)?;
+        Object::own(capi::PyRun_FileExFlags(file, c"<pyzy>".as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags))?;
+        flush_streams();
+    }
+    Some(())
 }
 
 /// `PyErr_Print`. SystemExit ends the process in here, after finalising.
@@ -196,17 +230,17 @@ unsafe fn print_error() {
             let code = exit_code(value);
             #[allow(deprecated)]
             ffi::PyErr_Restore(kind, value, trace);
-            if let (Some(code), Some(0)) = (code, flag(c"inspect")) {
+            if let (Some(code), Some(0)) = (code, flag(&names::INSPECT)) {
                 // handle_system_exit (`Python/pythonrun.c`): the traceback, and what it holds, goes first.
                 libc::fflush(stdout);
                 ffi::PyErr_Clear();
                 if quiet::is_silent() {
-                    libc::exit(code);
+                    end(code, true);
                 }
                 warm::let_go();
                 capi::Py_Exit(code);
             }
-            if flag(c"inspect") == Some(0) {
+            if flag(&names::INSPECT) == Some(0) {
                 // It ends in there.
                 warm::let_go();
             }
@@ -246,14 +280,14 @@ unsafe fn exit_code(value: *mut ffi::PyObject) -> Option<c_int> {
 unsafe fn set_main_loader(globals: *mut ffi::PyObject, name: &Object) -> Option<()> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        let modules = capi::sys(c"modules")?;
-        let bootstrap =
-            Object::share(ffi::PyDict_GetItemString(modules.raw(), c"_frozen_importlib_external".as_ptr()))?;
-        let class = bootstrap.attribute(c"SourceFileLoader")?;
-        let main = Object::decoded(b"__main__")?;
-        let arguments = Object::own(ffi::PyTuple_Pack(2, main.raw(), name.raw()))?;
+        let modules = names::sys(&names::MODULES)?;
+        let bootstrap = names::item(modules.raw(), &names::BOOTSTRAP)?;
+        let class = names::attribute(&bootstrap, &names::SOURCE_LOADER)?;
+        let main = names::MAIN.raw();
+        (!main.is_null()).then_some(())?;
+        let arguments = Object::own(ffi::PyTuple_Pack(2, main, name.raw()))?;
         let loader = Object::own(capi::PyObject_CallObject(class.raw(), arguments.raw()))?;
-        (ffi::PyDict_SetItemString(globals, c"__loader__".as_ptr(), loader.raw()) == 0).then_some(())
+        names::set_item(globals, &names::LOADER, loader.raw())
     }
 }
 
@@ -264,13 +298,35 @@ unsafe fn is_compiled(file: *mut FILE, path: &CStr) -> bool {
     }
     // SAFETY: an open file; the buffer is two bytes.
     unsafe {
-        let magic = ffi::PyImport_GetMagicNumber() & 0xffff;
+        let magic = magic() & 0xffff;
         let mut start = [0u8; 2];
         let got = libc::fread(start.as_mut_ptr().cast(), 1, 2, file);
         libc::rewind(file);
-        got == 2 && i64::from(u16::from_le_bytes(start)) == magic as i64
+        got == 2 && i64::from(u16::from_le_bytes(start)) == magic
     }
 }
+
+/// `PyImport_GetMagicNumber`: importlib is asked once.
+fn magic() -> i64 {
+    static MAGIC: AtomicI64 = AtomicI64::new(0);
+    let known = MAGIC.load(Relaxed);
+    if known != 0 {
+        return known;
+    }
+    // SAFETY: the GIL is held.
+    let magic = unsafe { ffi::PyImport_GetMagicNumber() };
+    MAGIC.store(magic, Relaxed);
+    magic
+}
+
+/// Looks up what every run needs.
+pub fn prepare() {
+    let _ = (magic(), SET_RUNNING.find(), SET_NOT_RUNNING.find());
+}
+
+/// From 3.12 on: "interpreter already running" (`Python/pystate.c`).
+static SET_RUNNING: Symbol = Symbol::new(c"_PyInterpreterState_SetRunningMain");
+static SET_NOT_RUNNING: Symbol = Symbol::new(c"_PyInterpreterState_SetNotRunningMain");
 
 /// `flush_io`.
 unsafe fn flush_streams() {
@@ -279,9 +335,9 @@ unsafe fn flush_streams() {
         let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
         #[allow(deprecated)]
         ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
-        for name in [c"stderr", c"stdout"] {
-            let flushed = capi::sys(name)
-                .and_then(|stream| stream.attribute(c"flush"))
+        for name in [&names::STDERR, &names::STDOUT] {
+            let flushed = names::sys(name)
+                .and_then(|stream| names::attribute(&stream, &names::FLUSH))
                 .and_then(|flush| Object::own(capi::PyObject_CallObject(flush.raw(), std::ptr::null_mut())));
             if flushed.is_none() {
                 ffi::PyErr_Clear();
@@ -295,7 +351,7 @@ unsafe fn flush_streams() {
 /// A compiled script ran inside one CPython call; what it left in `sys` tells of a KeyboardInterrupt.
 fn last_type_is_interrupt() -> bool {
     // SAFETY: comparing addresses.
-    capi::sys(c"last_type").is_some_and(|kind| unsafe { kind.raw() == ffi::PyExc_KeyboardInterrupt })
+    names::sys(&names::LAST_TYPE).is_some_and(|kind| unsafe { kind.raw() == ffi::PyExc_KeyboardInterrupt })
 }
 
 /// `pymain_repl`: a script that sets PYTHONINSPECT gets a prompt when standard input is a terminal.
@@ -304,7 +360,7 @@ unsafe fn offer_prompt(code: &mut c_int) {
     // SAFETY: the GIL is held; C strings.
     unsafe {
         let value = libc::getenv(c"PYTHONINSPECT".as_ptr());
-        if value.is_null() || *value == 0 || flag(c"ignore_environment") != Some(0) || libc::isatty(0) == 0 {
+        if value.is_null() || *value == 0 || flag(&names::IGNORE_ENVIRONMENT) != Some(0) || libc::isatty(0) == 0 {
             return;
         }
         let failed = capi::PyRun_AnyFileExFlags(stdin, c"<stdin>".as_ptr(), 0, &mut flags);
@@ -313,8 +369,8 @@ unsafe fn offer_prompt(code: &mut c_int) {
 }
 
 /// `sys.flags.NAME` as a number.
-fn flag(name: &CStr) -> Option<i64> {
-    let value = capi::sys(c"flags")?.attribute(name);
+fn flag(name: &Name) -> Option<i64> {
+    let value = names::attribute(&names::sys(&names::FLAGS)?, name);
     // SAFETY: the GIL is held.
     unsafe {
         match value {
@@ -329,13 +385,13 @@ fn flag(name: &CStr) -> Option<i64> {
 
 /// Is the script's directory kept out of `sys.path`? `config.safe_path` from 3.11 on, `config.isolated` before.
 fn safe_path() -> Option<bool> {
-    flag(c"safe_path").or_else(|| flag(c"isolated")).map(|value| value != 0)
+    flag(&names::SAFE_PATH).or_else(|| flag(&names::ISOLATED)).map(|value| value != 0)
 }
 
 /// `pymain_sys_path_add_path0`, and what the interpreter remembers beside it.
 unsafe fn insert_path(entry: &Object, place: Option<usize>) -> Option<()> {
     path0::set(place, entry);
-    let path = capi::sys(c"path")?;
+    let path = names::sys(&names::PATH)?;
     // SAFETY: the GIL is held; live objects.
     (unsafe { ffi::PyList_Insert(path.raw(), 0, entry.raw()) } == 0).then_some(())
 }

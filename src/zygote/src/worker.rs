@@ -8,8 +8,8 @@
 use crate::adopt::{self, Adopter};
 use crate::arguments::Arguments;
 use crate::capi::Object;
-use crate::run::Script;
-use crate::{holes, importer, path0, quiet, warm};
+use crate::run::{self, Script};
+use crate::{holes, importer, names, path0, quiet, warm};
 use pyo3::ffi;
 use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::reason::Reason;
@@ -27,7 +27,7 @@ const SOURCE: &CStr =
     };
 
 /// A script that does a little of what scripts do.
-const WARM_UP: &CStr = c"def f(x):\n    return [y for y in x]\nf('ab')\n";
+const WARM_UP: &[u8] = b"def f(x):\n    return [y for y in x]\nf('ab')\nprint()\n";
 
 /// A variable set, or (without a value) removed.
 type Change = (CString, Option<CString>);
@@ -111,21 +111,23 @@ impl Prepared {
     /// Goes once through what every run does, for its traces in memory: functions that are looked up when they are first
     /// called, memory that is set aside. Nothing of it can be seen.
     pub fn warm_up(&self) -> Option<()> {
+        names::prepare();
+        run::prepare();
         self.rehearse()?;
-        adopt::drop_unused();
-        self.adopter.make_ready();
-        let _ = signal::ignored();
         // SAFETY: the GIL is held; live objects.
         unsafe {
             let globals = Object::own(ffi::PyDict_New())?;
             ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
             for _ in 0..2 {
-                let code = Object::own(ffi::Py_CompileString(WARM_UP.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
-                Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
+                run::rehearse(WARM_UP, globals.raw())?;
             }
             // The function and its globals hold each other: `gc.collect()` in a script would count them.
             ffi::PyDict_Clear(globals.raw());
         }
+        quiet::rehearse();
+        adopt::drop_unused();
+        self.adopter.make_ready();
+        let _ = signal::ignored();
         holes::fill();
         Some(())
     }

@@ -2,6 +2,7 @@
 
 use super::layout::{Layout, word};
 use crate::capi::Object;
+use crate::names::{self, Name};
 use libc::c_int;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::CStr;
@@ -105,10 +106,10 @@ impl Kinds {
         // SAFETY: a live object.
         let mut layers = vec![unsafe { Object::share(file.raw())? }];
         if type_of(file.raw() as usize) == self.text {
-            layers.push(layers.last()?.attribute(c"buffer")?);
+            layers.push(names::attribute(layers.last()?, &names::BUFFER)?);
         }
         if self.buffered.contains(&type_of(layers.last()?.raw() as usize)) {
-            layers.push(layers.last()?.attribute(c"raw")?);
+            layers.push(names::attribute(layers.last()?, &names::RAW)?);
         }
         (type_of(layers.last()?.raw() as usize) == self.raw).then_some(layers)
     }
@@ -132,7 +133,7 @@ impl Kinds {
                     };
                     held.attribute(name).map(|frame| frame.raw() == ffi::Py_None())
                 }
-                Kind::File => self.layers(&held).and_then(|_| is_true(&held, c"closed")),
+                Kind::File => self.layers(&held).and_then(|_| is_true(&held, &names::CLOSED)),
                 Kind::MemoryFile => held.attribute(c"__dict__").map(|own| ffi::PyDict_Size(own.raw()) == 0),
             };
             silent.unwrap_or(false)
@@ -141,8 +142,8 @@ impl Kinds {
 }
 
 /// The truth of an attribute.
-pub fn is_true(object: &Object, name: &CStr) -> Option<bool> {
-    let value = object.attribute(name)?;
+pub fn is_true(object: &Object, name: &Name) -> Option<bool> {
+    let value = names::attribute(object, name)?;
     // SAFETY: the GIL is held; a live object.
     let truth: c_int = unsafe { ffi::PyObject_IsTrue(value.raw()) };
     (truth >= 0).then_some(truth == 1)

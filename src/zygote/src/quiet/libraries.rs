@@ -1,6 +1,6 @@
 //! Which shared libraries are loaded: code that is not CPython's may do anything at its end.
 
-use crate::capi;
+use crate::{capi, names};
 use pyo3::ffi;
 use std::ffi::CStr;
 
@@ -100,7 +100,7 @@ fn additions() -> u64 {
 
 /// The directory `lib-dynload` of `sys.path`.
 fn directory() -> Option<Vec<u8>> {
-    let path = capi::sys(c"path")?;
+    let path = names::sys(&names::PATH)?;
     // SAFETY: the GIL is held; live objects.
     unsafe {
         (0..ffi::PyList_Size(path.raw())).find_map(|at| {

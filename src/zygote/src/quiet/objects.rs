@@ -3,7 +3,8 @@
 use super::kinds::{Kind, type_of};
 use super::layout::{HEAD, Layout, word};
 use super::{Ground, Kinds, Streams, has_plain_keys};
-use crate::capi::{self, Object};
+use crate::capi::Object;
+use crate::names;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 
 /// What a class has in the slots that matter: `tp_finalize`, `tp_hash`, `tp_richcompare`, `bf_releasebuffer`.
@@ -87,8 +88,8 @@ impl Old {
     pub fn look(layout: &Layout, kinds: &Kinds) -> Option<Old> {
         let _rest = Rest::new(layout);
         let mut streams = Vec::new();
-        for name in [c"stdin", c"stdout", c"stderr"] {
-            if let Some(layers) = capi::sys(name).and_then(|stream| kinds.layers(&stream)) {
+        for name in [&names::STDIN, &names::STDOUT, &names::STDERR] {
+            if let Some(layers) = names::sys(name).and_then(|stream| kinds.layers(&stream)) {
                 streams.extend(layers.iter().map(|layer| layer.raw() as usize));
             }
         }

@@ -2,10 +2,10 @@
 
 use super::kinds::{Kinds, is_true, type_of};
 use crate::capi::{self, Object};
+use crate::names::{self, Name};
 use pyo3::ffi;
-use std::ffi::CStr;
 
-const NAMES: [&CStr; 3] = [c"stdin", c"stdout", c"stderr"];
+const NAMES: [&Name; 3] = [&names::STDIN, &names::STDOUT, &names::STDERR];
 
 /// Addresses and types of the streams' layers; none for a stream that is not there.
 pub struct Streams([Vec<(usize, usize)>; 3]);
@@ -38,9 +38,9 @@ impl Streams {
     /// `flush_std_files`. False if it fails: it will fail once more, and be reported, when CPython does it.
     pub fn flush(&self) -> bool {
         NAMES[1..].iter().zip(&self.0[1..]).filter(|(_, layers)| !layers.is_empty()).all(|(name, _)| {
-            capi::sys(name).is_some_and(|stream| {
-                is_true(&stream, c"closed") == Some(true) || {
-                    let flushed = stream.attribute(c"flush").and_then(|flush| {
+            names::sys(name).is_some_and(|stream| {
+                is_true(&stream, &names::CLOSED) == Some(true) || {
+                    let flushed = names::attribute(&stream, &names::FLUSH).and_then(|flush| {
                         // SAFETY: the GIL is held; a live object.
                         unsafe { Object::own(capi::PyObject_CallObject(flush.raw(), std::ptr::null_mut())) }
                     });
@@ -51,26 +51,31 @@ impl Streams {
     }
 }
 
+unsafe extern "C" {
+    fn _PyObject_GetDictPtr(object: *mut ffi::PyObject) -> *mut *mut ffi::PyObject;
+}
+
 fn identity(layer: &Object) -> (usize, usize) {
     let object = layer.raw() as usize;
     (object, type_of(object))
 }
 
-fn layers(kinds: &Kinds, name: &CStr) -> Option<Vec<Object>> {
-    let stream = capi::sys(name)?;
+fn layers(kinds: &Kinds, name: &Name) -> Option<Vec<Object>> {
+    let stream = names::sys(name)?;
     // SAFETY: comparing addresses.
     if stream.raw() == unsafe { ffi::Py_None() } { Some(Vec::new()) } else { kinds.layers(&stream) }
 }
 
 /// `name` and `mode` are CPython's own additions (`create_stdio`).
 fn has_plain_attributes(layer: &Object) -> Option<bool> {
-    let own = layer.attribute(c"__dict__")?;
-    // SAFETY: the GIL is held; a dictionary that nothing changes meanwhile.
+    // SAFETY: the GIL is held; a live object of a type with a place for a dictionary; nothing is changed meanwhile.
     unsafe {
-        let known = [c"name", c"mode"]
-            .iter()
-            .filter(|name| !ffi::PyDict_GetItemString(own.raw(), name.as_ptr()).is_null())
-            .count();
-        Some(ffi::PyDict_Size(own.raw()) == known as isize)
+        let own = _PyObject_GetDictPtr(layer.raw()).as_ref()?;
+        let known = |name| names::item(*own, name).is_some();
+        Some(
+            own.is_null()
+                || ffi::PyDict_Size(*own)
+                    == [&names::NAME, &names::MODE].into_iter().filter(|n| known(n)).count() as isize,
+        )
     }
 }
