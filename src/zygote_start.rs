@@ -7,7 +7,7 @@
 //! `RUNTIME/KEY.failed`, where the launcher and `pyzy doctor` see them.
 
 use crate::image_file;
-use pyzy_core::fresh::Table;
+use pyzy_core::fresh::{self, Table};
 use pyzy_core::key::{Identity, Key};
 use pyzy_core::reason::Reason;
 use pyzy_core::report::{Report, Verdict};
@@ -365,6 +365,8 @@ impl Starter<'_> {
             }
             paths.push((&path[..], facts));
         }
+        let is_named = |path: &[u8]| !matches!(file::lstat(path), Err(Errno(libc::ENOENT)));
+        let paths = fresh::without_redundant(&paths, |path| file::facts(path).is_some(), is_named);
         let variables = report.env_names.iter().map(|name| (&name[..], self.variable(name))).collect();
         Ok(Table { nonce: nonce()?, paths, variables }.encode())
     }

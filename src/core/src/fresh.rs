@@ -88,6 +88,31 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Leaves out of the paths of a table what the others say already: below something absent nothing is there, and in a
+/// directory whose facts are kept no name appears without a change of its times (`man 7 inode`). `exists` tells whether
+/// a path leads anywhere, `is_named` whether its last name is there, be it of a link that leads nowhere.
+pub fn without_redundant<'a>(
+    paths: &[(&'a [u8], Facts)],
+    exists: impl Fn(&[u8]) -> bool,
+    is_named: impl Fn(&[u8]) -> bool,
+) -> Vec<(&'a [u8], Facts)> {
+    let slashes = |path: &'a [u8]| path.iter().enumerate().skip(1).filter(|(_, b)| **b == b'/').map(|(at, _)| at);
+    let kept = |directory: &[u8]| paths.iter().any(|(path, facts)| *path == directory && facts.is_some());
+    let mut left: Vec<(&[u8], Facts)> = Vec::new();
+    for &(path, facts) in paths {
+        let first = slashes(path).map(|at| &path[..at]).find(|above| facts.is_none() && !exists(above));
+        let path = first.unwrap_or(path);
+        let implied = facts.is_none()
+            && !path.ends_with(b"/")
+            && slashes(path).last().is_some_and(|at| kept(&path[..at]))
+            && !is_named(path);
+        if !implied && !left.iter().any(|(known, _)| *known == path) {
+            left.push((path, facts));
+        }
+    }
+    left
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -109,6 +134,33 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(Table::decode(&bytes[..length]), None);
         }
+    }
+
+    #[test]
+    fn what_others_say_is_left_out() {
+        let there: &[&[u8]] = &[b"/p", b"/p/lib", b"/p/lib/x", b"/p/bin"];
+        let dangling: &[u8] = b"/p/lib/link";
+        let facts = |path: &[u8]| there.contains(&path).then_some([1; 6]);
+        let paths: Vec<(&[u8], Facts)> = [
+            &b"/p/lib"[..],
+            b"/p/lib/x",
+            // Below /p/bin/lib, of which one is enough.
+            b"/p/bin/lib/a.zip",
+            b"/p/bin/lib/b/os.py",
+            // In a directory whose facts are kept, and a link there that leads nowhere.
+            b"/p/lib/gone.py",
+            b"/p/lib/gone/deep.py",
+            b"/p/lib/link",
+            b"/p/lib/gone/",
+            // In a directory that is not in the table; and a relative path.
+            b"/p/bin/cfg",
+            b"rel/x",
+        ]
+        .map(|path| (path, facts(path)))
+        .to_vec();
+        let left = without_redundant(&paths, |p| there.contains(&p), |p| there.contains(&p) || p == dangling);
+        let left: Vec<&[u8]> = left.into_iter().map(|(path, _)| path).collect();
+        assert_eq!(left, [&b"/p/lib"[..], b"/p/lib/x", b"/p/bin/lib", b"/p/lib/link", b"/p/bin/cfg", b"rel"]);
     }
 
     proptest! {
