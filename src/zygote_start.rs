@@ -436,7 +436,7 @@ impl Starter<'_> {
             descriptor,
             in_session: self.forked.facts.terminal,
             image,
-            preload: vars::get_nonempty(self.call.environ, vars::PRELOAD).unwrap_or_default(),
+            preload: &self.warm.preload,
             changes: changes.map(|(name, value)| (&name[..], value.as_deref())).collect(),
             table,
         }
@@ -529,6 +529,13 @@ fn sweep(runtime: &[u8]) {
         let _ = file::unlink(&[&dump[..], b"/", &name].concat());
     }
     for name in file::list(runtime).unwrap_or_default() {
+        if let Some(key) = name.strip_suffix(b".modules") {
+            let is_there = |suffix: &[u8]| file::lstat(&[runtime, b"/", key, suffix].concat()).is_ok();
+            if !is_there(b".image") && !is_there(b".sock") && !is_there(b".lock") {
+                let _ = file::unlink(&[runtime, b"/", &name].concat());
+            }
+            continue;
+        }
         let Some(stem) = name.strip_suffix(b".new") else { continue };
         let number = stem.rsplit(|&b| b == b'.').next().and_then(|n| std::str::from_utf8(n).ok()?.parse::<i32>().ok());
         let number = number.or_else(|| std::str::from_utf8(stem.strip_suffix(b".zygote")?).ok()?.parse().ok());

@@ -20,7 +20,7 @@ pub enum Command {
     Status { json: bool },
     Stop { json: bool, targets: Vec<Target> },
     Stats { json: bool, reset: bool },
-    Why { json: bool, line: Vec<OsString> },
+    Why { json: bool, modules: bool, line: Vec<OsString> },
     Doctor { json: bool },
     Shims { dir: PathBuf, python: Option<OsString> },
     ShimsRemove { dir: PathBuf },
@@ -117,14 +117,19 @@ pub fn parse(words: impl IntoIterator<Item = OsString>) -> Result<Command, Usage
 
 /// Our options come before CPython's; the first word that is not ours ends them.
 fn why(mut rest: Vec<OsString>) -> Result<Command, Usage> {
-    let json = rest.first().is_some_and(|w| w == "--json");
-    if json {
+    let (mut json, mut modules) = (false, false);
+    while let Some(word) = rest.first() {
+        match word.as_bytes() {
+            b"--json" => json = true,
+            b"--modules" => modules = true,
+            _ => break,
+        }
         rest.remove(0);
     }
     match rest.first() {
         None => Err(Usage::Missing("a command line to explain", Topic::Why)),
         Some(word) if word == "--help" => Ok(Command::Help(Some(Topic::Why))),
-        Some(_) => Ok(Command::Why { json, line: rest }),
+        Some(_) => Ok(Command::Why { json, modules, line: rest }),
     }
 }
 
@@ -243,8 +248,13 @@ mod tests {
     #[test]
     fn a_line_for_python_is_not_ours_to_read() {
         let line = ["-u", "x.py", "--json", "--help"].map(OsString::from).to_vec();
-        assert_eq!(p("why -u x.py --json --help"), Ok(Command::Why { json: false, line: line.clone() }));
-        assert_eq!(p("why --json -u x.py --json --help"), Ok(Command::Why { json: true, line }));
+        assert_eq!(
+            p("why -u x.py --json --help"),
+            Ok(Command::Why { json: false, modules: false, line: line.clone() })
+        );
+        let both = Command::Why { json: true, modules: true, line: line.clone() };
+        assert_eq!(p("why --modules --json -u x.py --json --help"), Ok(both));
+        assert_eq!(p("why --json -u x.py --json --help"), Ok(Command::Why { json: true, modules: false, line }));
         assert_eq!(p("zygote --foreground"), Ok(Command::Zygote(vec!["--foreground".into()])));
     }
 

@@ -101,11 +101,12 @@ interpreter, by reason. --reset shows them a last time and counts anew.
 ";
 
 const WHY: &str = "\
-usage: pyzy why [--json] [OPTIONS] SCRIPT [ARGUMENTS]
+usage: pyzy why [--json] [--modules] [OPTIONS] SCRIPT [ARGUMENTS]
 
 Walks the way of `python3 OPTIONS SCRIPT ARGUMENTS` without running it, and
 says whether the run would be warm, by which engine, and for each engine that
-would be tried before it, or in vain, why not.
+would be tried before it, or in vain, why not. With --modules also which
+modules are kept warm for it, and which are not and why.
 ";
 
 const DOCTOR: &str = "\

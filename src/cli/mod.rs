@@ -58,7 +58,7 @@ pub fn run(command: Command, world: &World) -> Result<Report, Failure> {
         Command::Status { json } => status::run(world, json),
         Command::Stop { json, targets } => stop::run(world, json, &targets),
         Command::Stats { json, reset } => stats::run(world, json, reset),
-        Command::Why { json, line } => why::run(world, json, &line),
+        Command::Why { json, modules, line } => why::run(world, json, modules, &line),
         Command::Doctor { json } => doctor::run(world, json),
         Command::Shims { dir, python } => shims::run(world, &dir, python.as_deref()),
         Command::ShimsRemove { dir } => shims_remove::run(world, &dir),

@@ -10,11 +10,13 @@ use super::failure::Failure;
 use super::images::Facts;
 use super::json::Json;
 use super::place::{self, Installation};
+use super::table::{self, Side};
 use super::world::World;
 use super::{Report, show};
 use crate::image_file;
 use pyzy_core::fresh::Table;
 use pyzy_core::locate::LocateError;
+use pyzy_core::preload::{self, Entry};
 use pyzy_core::reason::Reason;
 use pyzy_core::route::Engine;
 use pyzy_core::vars;
@@ -47,7 +49,7 @@ impl Error {
     }
 }
 
-pub fn run(world: &World, json: bool, line: &[OsString]) -> Result<Report, Failure> {
+pub fn run(world: &World, json: bool, modules: bool, line: &[OsString]) -> Result<Report, Failure> {
     let launcher = Installation::of(world)?.launcher();
     // Disabled means: nothing else is looked at. Here it is worth saying what would be without it.
     let disabled = world.var(vars::DISABLE).is_some_and(|v| v != "0");
@@ -62,8 +64,21 @@ pub fn run(world: &World, json: bool, line: &[OsString]) -> Result<Report, Failu
     if plan.found.argv0 != plan.found.file {
         facts.push(("run as", show::text(&plan.found.argv0)));
     }
-    let mut walk = Walk { call: &call, world, facts, tried: Vec::new() };
+    if let Ok(warm) = &plan.warm
+        && !warm.preload.is_empty()
+    {
+        facts.push(("keeps warm", show::text(&warm.preload)));
+        let bad = preload::entries(&warm.preload).filter_map(|entry| match entry {
+            Entry::Bad(word) => Some(("bad name", format!("'{}': {}", show::text(word), preload::NO_NAME))),
+            _ => None,
+        });
+        facts.extend(bad);
+    }
+    let mut walk = Walk { call: &call, world, facts, tried: Vec::new(), modules: None };
     let route = walk.route(&plan);
+    if modules {
+        walk.modules = Some(walk.modules(&plan, route.ok()));
+    }
     let route = if disabled { Err(Reason::Disabled) } else { route };
     let text = if json { walk.as_json(route) } else { walk.as_text(route).into_bytes() };
     Ok(Report::good(text))
@@ -79,6 +94,8 @@ struct Walk<'a> {
     call: &'a Invocation<'a>,
     world: &'a World,
     facts: Vec<(&'static str, String)>,
+    /// What is told of modules, if somebody wants to know.
+    modules: Option<Vec<Module>>,
     /// The engines in the order in which they are tried, and why each would not serve.
     tried: Vec<(Engine, Result<(), Reason>)>,
 }
@@ -98,6 +115,23 @@ impl Walk<'_> {
         }
         let (engine, result) = self.tried.last().copied().ok_or(Reason::EngineOff)?;
         result.map(|()| engine)
+    }
+
+    /// What the zygote or image noted of the modules that it keeps warm. Before there is one, nothing.
+    fn modules(&self, plan: &Plan<'_>, engine: Option<Engine>) -> Vec<Module> {
+        let Ok(warm) = &plan.warm else { return Vec::new() };
+        let Ok(runtime) = self.runtime(Reason::NoZygote) else { return Vec::new() };
+        let forked = || warm.forked(false).map(|forked| forked.key).ok();
+        let keys = match engine {
+            Some(Engine::Fork) => [forked(), None],
+            Some(Engine::Restore) => [Some(warm.image), None],
+            _ => [Some(warm.image), forked()],
+        };
+        let notes = keys.into_iter().flatten().find_map(|key| {
+            let path = super::world::path(&in_runtime(&runtime, &key, "modules"));
+            std::fs::read(path).ok()
+        });
+        String::from_utf8_lossy(&notes.unwrap_or_default()).lines().filter_map(Module::read).collect()
     }
 
     /// The runtime directory. The launcher makes it where it is not there yet; then there is nothing in it.
@@ -187,6 +221,35 @@ impl Walk<'_> {
     }
 }
 
+/// A module that was to be kept warm.
+struct Module {
+    name: String,
+    /// Why it is not.
+    refused: Option<String>,
+}
+
+impl Module {
+    /// A line of the zygote's note (`src/zygote/src/warm/mod.rs`).
+    fn read(line: &str) -> Option<Module> {
+        let mut words = line.split('\t');
+        let (name, state) = (words.next()?.to_owned(), words.next()?);
+        let refused = (state != "warm").then(|| words.next().unwrap_or_default().to_owned());
+        Some(Module { name, refused })
+    }
+}
+
+fn modules_as_text(modules: &[Module]) -> String {
+    if modules.is_empty() {
+        return "no modules: nothing is kept warm here, or not yet\n".into();
+    }
+    let mut table = table::Table::new(&[("module", Side::Left), ("state", Side::Left), ("why", Side::Left)]);
+    for Module { name, refused } in modules {
+        let state = if refused.is_none() { "warm" } else { "refused" };
+        table.row(vec![show::text(name.as_bytes()), state.into(), refused.clone().unwrap_or_default()]);
+    }
+    table.render()
+}
+
 /// Somebody holds the lock of an image.
 fn is_being_made(lock: &[u8]) -> bool {
     let is_held = |lock: file::Fd| file::lock(lock.number(), libc::LOCK_SH | libc::LOCK_NB).is_err();
@@ -262,6 +325,9 @@ impl Walk<'_> {
         if let Some(advice) = reason.and_then(advice) {
             out.push_str(&format!("hint: {advice}\n"));
         }
+        if let Some(modules) = &self.modules {
+            out.push_str(&modules_as_text(modules));
+        }
         out
     }
 
@@ -277,14 +343,23 @@ impl Walk<'_> {
             ])
         });
         let reason = route.err();
-        Json::Object(vec![
+        let module = |m: &Module| {
+            Json::Object(vec![
+                ("module", Json::text(&m.name)),
+                ("warm", m.refused.is_none().into()),
+                ("why", m.refused.as_deref().map_or(Json::Null, Json::text)),
+            ])
+        };
+        let modules = self.modules.iter().map(|all| ("modules", Json::List(all.iter().map(module).collect())));
+        let mut all = vec![
             ("route", if reason.is_none() { "warm" } else { "fallback" }.into()),
             ("engine", route.ok().map(Engine::name).into()),
             ("reason", reason.map(Reason::name).into()),
             ("text", reason.map(Reason::text).into()),
             ("engines", Json::List(engines.collect())),
             ("facts", Json::Object(facts)),
-        ])
-        .render()
+        ];
+        all.extend(modules);
+        Json::Object(all).render()
     }
 }

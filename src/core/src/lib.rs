@@ -18,6 +18,7 @@ pub mod image;
 pub mod key;
 pub mod locate;
 pub mod page;
+pub mod preload;
 pub mod reason;
 pub mod report;
 pub mod route;

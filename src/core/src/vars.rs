@@ -32,10 +32,8 @@ pub const IMAGE_MB: &str = "PYZY_IMAGE_MB";
 /// `PYZY_DEBUGGABLE`: any value but empty or 0 maps code from the interpreter's and libraries' own files, where debuggers
 /// and profilers look for symbols; a run takes about a quarter longer.
 pub const DEBUGGABLE: &str = "PYZY_DEBUGGABLE";
-/// `PYZY_PRELOAD`: which modules are kept warm, [`PRELOAD_STDLIB`] or none.
+/// `PYZY_PRELOAD`: which modules are kept warm, a list as [`crate::preload`] reads it.
 pub const PRELOAD: &str = "PYZY_PRELOAD";
-/// The value of [`PRELOAD`] that keeps a part of the standard library warm.
-pub const PRELOAD_STDLIB: &[u8] = b"stdlib";
 /// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
 pub const LOOP: &str = "PYZY_LOOP";
 
@@ -51,7 +49,10 @@ pub const ALL: &[Variable] = &[
     Variable { name: IMAGE_RUNS, text: "runs after which an image is replaced (100000)" },
     Variable { name: IMAGE_MB, text: "megabytes that all images of a user may take (1024)" },
     Variable { name: DEBUGGABLE, text: "any value but empty or 0: restored code shows its own files to debuggers" },
-    Variable { name: PRELOAD, text: "stdlib: keep modules of the standard library warm (none)" },
+    Variable {
+        name: PRELOAD,
+        text: "modules to keep warm, between commas; stdlib: a part of the standard library (none)",
+    },
     Variable { name: LOOP, text: "internal: marks a call that went through another tool's shim" },
 ];
 

@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use pyzy_core::cmdline::CommandLine;
 use pyzy_core::key::{Identity, Key};
 use pyzy_core::locate::{self, Call, Found, LocateError};
+use pyzy_core::preload;
 use pyzy_core::reason::Reason;
 use pyzy_core::route::{self, Engines};
 use pyzy_core::vars;
@@ -66,6 +67,8 @@ pub struct Warm<'a> {
     pub start: Identity,
     /// The key of the image.
     pub image: Key,
+    /// What is to be kept warm; empty for nothing.
+    pub preload: Vec<u8>,
 }
 
 /// What the fork engine needs besides: the caller's own state.
@@ -105,11 +108,16 @@ fn warm<'a>(call: &Invocation<'a>, found: &Found, environ: &[Vec<u8>]) -> Result
     }
     check_standard_streams()?;
     facts::check_memory_limits()?;
-    let start = identify(call, found, environ, &line)?;
+    let mut start = identify(call, found, environ, &line)?;
+    let preload = vars::get(call.environ, vars::PRELOAD).filter(|list| !preload::is_off(list)).unwrap_or_default();
+    // What is warm decides what a script gets.
+    if !preload.is_empty() {
+        start.add("preload", preload);
+    }
     let mut image = start.clone();
     image.add("kernel", &process::uname().map_err(|_| Reason::System)?);
     image.add_numbers("user", &[process::effective_user().into()]);
-    Ok(Warm { engines, line, image: image.key(), start })
+    Ok(Warm { engines, line, image: image.key(), start, preload: preload.to_vec() })
 }
 
 /// A file that can be read from its beginning, now and by somebody else; or a directory.
@@ -159,10 +167,6 @@ fn identify(call: &Invocation, found: &Found, environ: &[Vec<u8>], line: &Comman
     // A zygote at a place of its own has its own table, lock and notes.
     if let Some(socket) = place::named_socket(call.environ) {
         identity.add("socket", &socket?);
-    }
-    // What is warm decides what a script gets.
-    if let Some(preload) = vars::get_nonempty(call.environ, vars::PRELOAD) {
-        identity.add("preload", preload);
     }
     Ok(identity)
 }

@@ -26,7 +26,7 @@ use crate::names::{self, Name};
 use kinds::Kinds;
 pub use layout::{HEAD, Layout, word};
 use libc::{c_char, c_int};
-pub use libraries::home_of;
+pub use libraries::{MODULES as KNOWN_EXTENSIONS, home_of};
 pub use objects::{Kept, Rest};
 use pyo3::ffi::{self, PyObject};
 use std::ffi::CStr;

@@ -9,10 +9,10 @@ use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
 use crate::worker::{self, Prepared};
 use pyzy_core::fresh::{Facts, Table};
+use pyzy_core::key::Key;
 use pyzy_core::page::{self, State};
 use pyzy_core::reason::Reason;
 use pyzy_core::start::Start;
-use pyzy_core::vars;
 use pyzy_core::wire::{self, Answer, Ask, Outcome, Request};
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::net::Wait;
@@ -70,12 +70,13 @@ struct Zygote<'a> {
 /// Publishes the socket and serves until it is time to leave; gives the exit code.
 pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let log = Log(start.log);
-    let Some(prepared) = Prepared::new(before, &start.changes, start.preload == vars::PRELOAD_STDLIB) else {
+    let Some(prepared) = Prepared::new(before, &start.changes, start.preload) else {
         log.line(&format!("cannot prepare: {}", worker::take_exception()));
         return 1;
     };
     // What was loaded since the table was made must stay as it is as well.
-    let table = extended(start.table, &prepared.libraries);
+    let table = extended(start.table, &prepared.lasting);
+    tell_modules(start, &prepared.modules);
     let start = &Start { table: &table, changes: start.changes.clone(), ..*start };
     match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
@@ -97,6 +98,23 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
             1
         }
     }
+}
+
+/// `RUNTIME/KEY.modules`: what is warm, for `pyzy why --modules`.
+fn tell_modules(start: &Start, text: &str) {
+    for key in [Some(&start.key), start.image.as_ref().map(|image| &image.key)].into_iter().flatten() {
+        let path = modules_of(start, key);
+        let temporary = [&path[..], format!(".{}.new", process::id()).as_bytes()].concat();
+        if text.is_empty() {
+            let _ = file::unlink(&path);
+        } else if std::fs::write(std::ffi::OsStr::from_bytes(&temporary), text).is_ok() {
+            let _ = file::rename(&temporary, &path);
+        }
+    }
+}
+
+fn modules_of(start: &Start, key: &Key) -> Vec<u8> {
+    [start.runtime, b"/", &key.hex(), b".modules"].concat()
 }
 
 /// A freshness table with more paths.
@@ -526,6 +544,13 @@ impl<'a> Zygote<'a> {
         let ours = file::read_file(&table, 16 << 20).ok();
         if ours.as_deref().and_then(Table::decode).is_some_and(|t| t.nonce == self.start.nonce) {
             let _ = file::unlink(&table);
+            let _ = file::unlink(&modules_of(self.start, &self.start.key));
+        }
+        // What was told of an image goes with it.
+        if let (Some(image), Some(path)) = (self.start.image, self.image_path())
+            && file::lstat(&path).is_err()
+        {
+            let _ = file::unlink(&modules_of(self.start, &image.key));
         }
     }
 }

@@ -36,6 +36,12 @@ pub enum Call {
     RelativePath,
     KernelFile,
     Thread,
+    Process,
+    Socket,
+    Change,
+    Signal,
+    Locale,
+    Output,
 }
 
 impl Call {
@@ -56,6 +62,12 @@ impl Call {
             Call::RelativePath => c"looks at a path relative to the working directory",
             Call::KernelFile => c"looks into /proc, /sys or /dev",
             Call::Thread => c"starts a thread",
+            Call::Process => c"starts a process",
+            Call::Socket => c"opens a socket",
+            Call::Change => c"changes a file or directory",
+            Call::Signal => c"sets a signal handler or a timer",
+            Call::Locale => c"sets the locale",
+            Call::Output => c"writes to a standard stream",
         }
     }
 }
@@ -79,6 +91,8 @@ struct Log {
 }
 
 static ON: AtomicBool = AtomicBool::new(false);
+/// Deeds are noted as well, and not only questions.
+static DEEDS: AtomicBool = AtomicBool::new(false);
 static NOTE: AtomicUsize = AtomicUsize::new(0);
 static LOG: Mutex<Log> = Mutex::new(Log {
     trace: Trace { paths: Vec::new(), env_names: BTreeSet::new(), relative: Vec::new(), cwd: false },
@@ -89,6 +103,13 @@ static LOG: Mutex<Log> = Mutex::new(Log {
 pub fn start(note: fn(Call)) {
     NOTE.store(note as usize, Relaxed);
     ON.store(true, Relaxed);
+}
+
+/// As `start`, and `note` is called as well for what leaves traces outside (`Call::Process` and the rest). A probe has audit
+/// events for those.
+pub fn start_with_deeds(note: fn(Call)) {
+    DEEDS.store(true, Relaxed);
+    start(note);
 }
 
 /// Stop for a moment; gives what to hand to `resume`.
@@ -116,6 +137,7 @@ pub fn take() -> Trace {
 /// End, and give what was collected.
 pub fn stop() -> Trace {
     ON.store(false, Relaxed);
+    DEEDS.store(false, Relaxed);
     let mut log = log();
     log.seen = None;
     core::mem::take(&mut log.trace)
@@ -246,4 +268,30 @@ fn standard_stream(fd: c_int, call: Call) {
     if (0..=2).contains(&fd) {
         note(call);
     }
+}
+
+/// Something that lasts was done.
+fn deed(call: Call) {
+    if DEEDS.load(Relaxed) {
+        note(call);
+    }
+}
+
+fn deed_if(is_one: bool, call: Call) {
+    if is_one {
+        deed(call);
+    }
+}
+
+/// A file is opened, maybe to be changed.
+fn open_with(path: *const c_char, flags: c_int) {
+    let changes = flags & (libc::O_WRONLY | libc::O_RDWR | libc::O_CREAT | libc::O_TRUNC) != 0;
+    // SAFETY: as in `look`.
+    deed_if(changes && !path.is_null() && unsafe { CStr::from_ptr(path) } != c"/dev/null", Call::Change);
+}
+
+fn open_mode(mode: *const c_char) {
+    // SAFETY: the caller's contract with `fopen` is a C string.
+    let mode = if mode.is_null() { b"" } else { unsafe { CStr::from_ptr(mode) }.to_bytes() };
+    deed_if(mode.iter().any(|b| b"wa+".contains(b)), Call::Change);
 }

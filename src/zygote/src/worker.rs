@@ -70,14 +70,16 @@ pub struct Prepared {
     /// What start-up did to the environment: locale coercion (`_coerce_default_locale_settings`,
     /// `Python/pylifecycle.c`) and start-up code. Done again in each worker.
     changes: Vec<Change>,
-    /// Libraries that warm modules have loaded.
-    pub libraries: Vec<(Vec<u8>, Facts)>,
+    /// Libraries and directories of warm modules.
+    pub lasting: Vec<(Vec<u8>, Facts)>,
+    /// What is warm, a line a module.
+    pub modules: String,
 }
 
 impl Prepared {
     /// Compiles the Python part in a namespace of its own. `before` is the environment before the interpreter
     /// started; `reported` is what the probe saw start-up code change, also where that makes no difference here.
-    pub fn new(before: &[CString], reported: &[(&[u8], Option<&[u8]>)], warmth: bool) -> Option<Prepared> {
+    pub fn new(before: &[CString], reported: &[(&[u8], Option<&[u8]>)], preload: &[u8]) -> Option<Prepared> {
         // SAFETY: the GIL is held; C strings and live objects.
         unsafe {
             let globals = Object::own(ffi::PyDict_New())?;
@@ -90,14 +92,16 @@ impl Prepared {
                 changes.push((CString::new(*name).ok()?, value.and_then(|v| CString::new(v).ok())));
             }
             let layout = quiet::find_layout();
-            let libraries = layout.as_ref().filter(|_| warmth).and_then(warm::prepare).map(|l| l.0).unwrap_or_default();
+            let warmed = warm::prepare(layout.as_ref(), preload);
+            (!warmed.is_spoilt).then_some(())?;
+            let (lasting, modules) = (warmed.lasting, warmed.told.text());
             importer::prepare();
             quiet::prepare(layout);
             // After that, which knows all open files there are: these are closed without a trace.
             adopter.make_ready();
             let arguments = Arguments::find();
             let (path0, memory) = (path0::find(), MemoryMap::read()?);
-            Some(Prepared { adopter, path0, arguments, memory, changes, libraries })
+            Some(Prepared { adopter, path0, arguments, memory, changes, lasting, modules })
         }
     }
 }

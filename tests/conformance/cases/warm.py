@@ -1,8 +1,9 @@
 """Warm modules: a script sees none of them until it imports them, and then what it would have seen cold."""
 
+import subprocess
+
 from harness import case as registry
-
-
+from harness.case import Made, dedent
 
 def case(name, argv, source=None, **more):
     """A case with the standard library kept warm."""
@@ -58,3 +59,140 @@ case("warm/collector", "x.py", "import sys\nimport gc\nprint(gc.get_threshold(),
 case("warm/fork", "x.py", "import os, threading, random, logging\npid = os.fork()\nif pid == 0:\n    print(threading.main_thread() is threading.current_thread(), flush=True)\n    os._exit(0)\nprint(os.waitpid(pid, 0)[1])\n", imports={"threading": True})
 case("warm/exit-with-thread", "x.py", "import threading\nt = threading.Thread(target=print, args=('thread',))\nt.start()\n", imports={"threading": True})
 case("warm/del-of-globals", "x.py", "import json, re, collections\nclass C:\n    def __del__(self):\n        print('del', json is not None and json.dumps(1), re.sub('a', 'b', 'a'))\nc = C()\njson.mine = C()\n", imports={"json": True})
+
+
+# Modules from elsewhere, by name: packages made here, in the user's site-packages.
+USER = ".local/lib/python@VER@/site-packages"
+WARM_OR_LATER = ("warm", "stale", "no-zygote", "refused", "silent", "closed", "busy")
+SAY = "import mine, sys\nprint(mine.V, mine.__spec__.cached is not None, mine.__loader__ is mine.__spec__.loader)\n" + SHOW
+
+
+def installed(files):
+    """site-packages with these files, compiled as an installer does."""
+    def make(path, world):
+        world.write(path, {name: dedent(text) for name, text in files.items()})
+        subprocess.run([world.interpreter.path, "-I", "-m", "compileall", "-q", path], check=True, env={"PATH": "/usr/bin:/bin"})
+    return Made(make)
+
+
+def package(name, site, script, imports, preload="mine", run=case, **more):
+    """A case with an installed package that is named to be kept warm."""
+    more["env"] = {"HOME": "@DIR@", "PYZY_PRELOAD": preload, **more.get("env", {})}
+    more.setdefault("files", {})
+    more["files"] = {USER: installed(site), **more["files"]}
+    if run is case:
+        more["files"]["x.py"] = script
+        run("warm/package/" + name, "x.py", imports=imports, **more)
+    else:
+        more["files"]["x.py"] = more.pop("source", SAY)
+        more.setdefault("route", WARM_OR_LATER)
+        more.setdefault("tree", False)
+        run("warm/package/" + name, script, imports=imports, **more)
+
+
+PURE = {"mine/__init__.py": "V = 1\nfrom .sub import W\n", "mine/sub.py": "import textwrap\nW = textwrap.dedent(' 2')\n", "mine/later.py": "from . import V\nX = V + 2\n"}
+package("pure", PURE, SAY, {"mine": True})
+package("with-stdlib", PURE, "import json, textwrap, mine\nprint(mine.V, json.dumps(mine.W))\n" + SHOW, {"json": True, "mine": True}, preload="stdlib, mine")
+package("submodule", PURE, "from mine import sub\nimport mine.later as later\nprint(sub.W, later.X)\n" + SHOW, {"mine": True, "mine.later": True}, preload="mine,mine.later")
+package("submodule-not-named", PURE, "import mine.later\nprint(mine.later.X)\n" + SHOW, {"mine": True, "mine.later": False})
+package("submodule-alone", PURE, "import mine.later\nprint(mine.later.X)\n" + SHOW, {"mine.later": True}, preload="mine.later")
+package("module", {"mine.py": "import re\nV = re.compile('a').pattern\n"}, SAY, {"mine": True})
+package("needs-another", {"mine.py": "import other\nV = other.V\n", "other.py": "V = 5\n"}, SAY, {"mine": True})
+package("bad-names", PURE, SAY, {"mine": True}, preload="no such,1x,mine,,nowhere,../x")
+package("off", PURE, SAY, {}, preload="off")
+package("namespace", {"mine/part.py": "V = 1\n"}, "import mine.part\nprint(mine.part.V, list(mine.__path__)[0][-4:])\n", {"mine.part": False}, preload="mine.part")
+package("no-bytecode", {"other.py": "V = 1\n"}, "import mine\nprint(mine.V)\n", {"mine": False}, files={"s/mine.py": "V = 1\n"}, env={"PYTHONPATH": "@DIR@/s", "PYTHONDONTWRITEBYTECODE": "1"})
+package("absent-then-there", {"mine.py": "try:\n    import faster\nexcept ImportError:\n    faster = None\nV = faster is None\n"}, SAY, {"mine": True})
+package("absent-beside", {"mine.py": "try:\n    import faster\nexcept ImportError:\n    faster = None\nV = faster is None\n"}, SAY, {"mine": False}, files={"faster.py": ""})
+package("beside", PURE, SAY, {"mine": False}, files={"mine.py": "V = 'beside'\n"})
+package("dependency-beside", {"mine.py": "import other\nV = other.V\n", "other.py": "V = 5\n"}, SAY, {"mine": False}, files={"other.py": "V = 'beside'\n"})
+package("traced", PURE, "import sys\nseen = []\nsys.settrace(lambda f, e, a: seen.append(f.f_code.co_filename))\nimport mine\nsys.settrace(None)\nprint(mine.V, any('mine' in s for s in seen))\n", {"mine": False})
+
+# What its import reads of the environment is compared with the caller's.
+READS = {"mine.py": "import os\nV = os.environ.get('MARK', 'none'), 'MARK' in os.environ, os.getenv('TWO')\n"}
+package("environment", READS, SAY, {"mine": True})
+package("environment-other", READS, SAY, {"mine": False}, env={"MARK": "now"})
+package("environment-second", READS, SAY, {"mine": False}, env={"TWO": "now"})
+package("environment-set-by-script", READS, "import os\nos.environ['MARK'] = 'script'\nimport mine\nprint(mine.V)\n", {"mine": False})
+package("environment-of-a-dependency", {**READS, "other.py": "import mine\nV = mine.V\n"}, "import other\nprint(other.V)\n", {"other": False}, preload="other", env={"MARK": "now"})
+
+# An import that asks or does more than that is left to the run; so is what needs it. What does not is warm.
+IMPURE = {
+    "environment": "import os\nV = len(dict(os.environ)) > 0\n",
+    "environment-change": "import os\nos.environ['PYZY_TEST_MARK'] = '1'\nV = 1\n",
+    "thread": "import _thread\nlock = _thread.allocate_lock()\nlock.acquire()\n_thread.start_new_thread(lock.acquire, ())\nlock.release()\nV = 1\n",
+    "process": "import os\nV = os.system('true')\n",
+    "socket": "import _socket\ns = _socket.socket()\ns.close()\nV = 1\n",
+    "descriptor": "V = open(__file__).fileno() > 2\nF = open(__file__)\n",
+    "write": "import os\nopen(os.path.dirname(__file__) + '/written', 'w').close()\nV = 1\n",
+    "prints": "print('importing')\nV = 1\n",
+    "clock": "import time\nV = time.time() > 1\n",
+    "monotonic": "import time\nV = time.perf_counter() > 0\n",
+    "entropy": "import os\nV = len(os.urandom(4))\n",
+    "random": "import random\nV = 0 <= random.random() < 1\n",
+    "pid": "import os\nV = os.getpid() > 0\n",
+    "directory": "import os\nV = os.getcwd()\n",
+    "arguments": "import sys\nV = sys.argv[0][-4:]\n",
+    "stream": "import sys\ndef f(out=sys.stderr):\n    out.write('to stderr\\n')\nV = 1\nf()\n",
+    "stream-kept": "import sys\nout = sys.stdout\nV = 1\n",
+    "terminal": "import sys\nV = sys.stdout.isatty()\n",
+    "modules": "import sys\nV = 'json' in sys.modules\n",
+    "path": "import sys\nV = sys.path[0] == '/dev/null'\n",
+    "path-change": "import sys\nsys.path.append('/nowhere')\nV = 1\n",
+    "signal": "import signal\nV = signal.signal(signal.SIGUSR1, signal.SIG_IGN) == signal.SIG_DFL\n",
+    "other-modules-list": "import other\nother.names.append('mine')\nV = 1\n",
+    "logging-set-up": "import logging\nlogging.basicConfig(level=5)\nV = logging.root.level\n",
+    "codec": "import codecs\ncodecs.register(lambda name: None)\nV = 1\n",
+    "recursion-limit": "import sys\nsys.setrecursionlimit(1234)\nV = sys.getrecursionlimit()\n",
+    "main": "import __main__\nV = hasattr(__main__, '__file__')\n",
+    "distributions": "try:\n    import importlib.metadata as m\n    V = m.version('nowhere')\nexcept ImportError as e:\n    V = 1\n",
+    "fails": "raise OSError('no')\n",
+}
+# One zygote for all of them: each is watched by itself. The names have no meaning for the import system.
+EACH = "import good, sys, signal, logging\nfor name in %r:\n    try:\n        print(name, __import__('user_' + name).V)\n    except OSError as e:\n        print(name, e)\n    print(good.V, signal.getsignal(signal.SIGUSR1), sys.getrecursionlimit(), logging.root.level, len(sys.path))\n"
+names = [name.replace("-", "_") for name in IMPURE]
+site = {"good.py": "V = 'good'\n", "other.py": "names = []\n"}
+for name, source in zip(names, IMPURE.values()):
+    site.update({"mine_%s.py" % name: source.replace("'mine'", "'mine_%s'" % name), "user_%s.py" % name: "from mine_%s import V\n" % name})
+package("impure", site, EACH % names, {"good": True, **{"user_" + name: False for name in names}}, preload=",".join(["user_" + name for name in names] + ["good"]), drop=("written",))
+
+# What it registers is done at the hand-over, and not before.
+PURE_DEEDS = {
+    "atexit": "import atexit\natexit.register(print, 'at exit')\nV = 1\n",
+    "warnings": "import warnings\nwarnings.simplefilter('ignore', RuntimeWarning)\nwarnings.filterwarnings('error', category=UserWarning, append=True)\nV = 1\n",
+    "logger": "import logging\nlog = logging.getLogger(__name__)\nlog.addHandler(logging.NullHandler())\nlogging.getLogger('a.b.c')\nV = log.name\n",
+    "codec-search": "V = b'\\xe9'.decode('latin-1')\n",
+    "copyreg": "import copyreg\nclass C: pass\ncopyreg.pickle(C, lambda c: (C, ()))\nV = 1\n",
+    "abc": "import collections.abc\nclass C: pass\ncollections.abc.Sized.register(C)\nV = isinstance(C(), collections.abc.Sized)\n",
+    "reads-its-data": "import os\nwith open(os.path.join(os.path.dirname(__file__), 'data.txt')) as f:\n    V = f.read()\n",
+    "host": "import os\nV = len(os.uname()) > 3\n",
+    "own-place-in-modules": "import sys\nV = sys.modules[__name__].__name__\n",
+}
+LOOK = "print(len(warnings.filters), warnings.filters[0], warnings.filters[-1], sorted(logging.root.manager.loggerDict), len(logging._handlerList), len(copyreg.dispatch_table), atexit._ncallbacks())\n"
+names = ["mine_" + name.replace("-", "_") for name in PURE_DEEDS]
+script = "import warnings, logging, copyreg, atexit\n" + LOOK + "".join("import %s as m\nprint(m.V)\n" % name + LOOK for name in names) + "warnings.warn('w', RuntimeWarning)\n"
+package("deeds", {**{name + ".py": source for name, source in zip(names, PURE_DEEDS.values())}, "data.txt": "data"}, script, {name: True for name in names}, preload=",".join(names))
+
+# Changed between runs: the next run sees the truth.
+AGAIN = "python3 x.py; %s; python3 x.py; python3 x.py"
+SITE = "$HOME/" + USER
+TWO = {"mine/__init__.py": "from .sub import W\nV = 1, W\n", "mine/sub.py": "W = 1\n"}
+for name, change in {
+    "edited-in-place": "echo 'W = 222' > @/mine/sub.py",
+    "edited-package": "echo 'V = 333' > @/mine/__init__.py",
+    "edited-by-rename": "echo 'W = 4444' > @/mine/new; mv @/mine/new @/mine/sub.py",
+    "touched": "touch -d '2001-01-01' @/mine/sub.py",
+    "submodule-deleted": "rm @/mine/sub.py",
+    "deleted": "rm -r @/mine",
+    "replaced-by-module": "rm -r @/mine; echo 'V = 5' > @/mine.py",
+    "package-replaced": "mkdir @/n; echo 'V = 66' > @/n/__init__.py; mv @/mine @/old; mv @/n @/mine",
+    "shadowed-in-the-package": "mkdir @/mine/sub; echo 'W = 77' > @/mine/sub/__init__.py",
+    "shadowed-by-a-package": "mkdir -p $HOME/front; echo 'V = 88' > $HOME/front/mine.py; export PYTHONPATH=$HOME/front",
+    "shadowed-beside": "echo 'V = 99' > mine.py",
+    "bytecode-deleted": "rm -r @/mine/__pycache__",
+    "shadowed-by-pth": "mkdir -p $HOME/front; echo 'V = 88' > $HOME/front/mine.py; echo \"import sys; sys.path.insert(0, '$HOME/front')\" > @/a.pth",
+}.items():
+    package("changed/" + name, TWO, AGAIN % change.replace("@", SITE), {"mine": True}, run=registry.shell)
+package("changed/data", {"mine.py": PURE_DEEDS["reads-its-data"], "data.txt": "data"}, AGAIN % ("echo other > %s/data.txt" % SITE), {"mine": True}, run=registry.shell)
+package("changed/absent-installed", {"mine.py": "try:\n    import faster\nexcept ImportError:\n    faster = None\nV = faster is None\n"}, AGAIN % ("echo > %s/faster.py" % SITE), {"mine": True}, run=registry.shell)
+package("changed/dependency", {"mine.py": "import other\nV = other.V\n", "other.py": "V = 5\n"}, AGAIN % ("echo 'V = 55555' > %s/other.py" % SITE), {"mine": True}, run=registry.shell)

@@ -5,7 +5,10 @@
 //! the next definition, found once by dlsym(RTLD_NEXT). `dlopen` and `dlsym`
 //! are left alone: they look at who calls them.
 
-use super::{Call, clock_read, look, look_at, note, on, standard_stream, variable, working_directory};
+use super::{
+    Call, clock_read, deed, deed_if, look, look_at, note, on, open_mode, open_with, standard_stream, variable,
+    working_directory,
+};
 use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_uint, c_ulong, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -87,16 +90,16 @@ const fn c_name(name: &str) -> &CStr {
 // forms are what _FORTIFY_SOURCE makes of a call, `__xstat` and its kin what
 // programs built against glibc before 2.33 call.
 hooks! {
-    open(path: Path, flags: c_int, mode: c_uint) -> c_int { look(path) }
-    open64(path: Path, flags: c_int, mode: c_uint) -> c_int { look(path) }
-    __open_2(path: Path, flags: c_int) -> c_int { look(path) }
-    __open64_2(path: Path, flags: c_int) -> c_int { look(path) }
-    openat(dir: c_int, path: Path, flags: c_int, mode: c_uint) -> c_int { look_at(dir, path) }
-    openat64(dir: c_int, path: Path, flags: c_int, mode: c_uint) -> c_int { look_at(dir, path) }
-    __openat_2(dir: c_int, path: Path, flags: c_int) -> c_int { look_at(dir, path) }
-    __openat64_2(dir: c_int, path: Path, flags: c_int) -> c_int { look_at(dir, path) }
-    fopen(path: Path, mode: Path) -> Out { look(path) }
-    fopen64(path: Path, mode: Path) -> Out { look(path) }
+    open(path: Path, flags: c_int, mode: c_uint) -> c_int { { look(path); open_with(path, flags) } }
+    open64(path: Path, flags: c_int, mode: c_uint) -> c_int { { look(path); open_with(path, flags) } }
+    __open_2(path: Path, flags: c_int) -> c_int { { look(path); open_with(path, flags) } }
+    __open64_2(path: Path, flags: c_int) -> c_int { { look(path); open_with(path, flags) } }
+    openat(dir: c_int, path: Path, flags: c_int, mode: c_uint) -> c_int { { look_at(dir, path); open_with(path, flags) } }
+    openat64(dir: c_int, path: Path, flags: c_int, mode: c_uint) -> c_int { { look_at(dir, path); open_with(path, flags) } }
+    __openat_2(dir: c_int, path: Path, flags: c_int) -> c_int { { look_at(dir, path); open_with(path, flags) } }
+    __openat64_2(dir: c_int, path: Path, flags: c_int) -> c_int { { look_at(dir, path); open_with(path, flags) } }
+    fopen(path: Path, mode: Path) -> Out { { look(path); open_mode(mode) } }
+    fopen64(path: Path, mode: Path) -> Out { { look(path); open_mode(mode) } }
     stat(path: Path, buf: Out) -> c_int { look(path) }
     stat64(path: Path, buf: Out) -> c_int { look(path) }
     lstat(path: Path, buf: Out) -> c_int { look(path) }
@@ -166,4 +169,36 @@ hooks! {
     umask(mode: c_uint) -> c_uint { note(Call::Umask) }
     getrusage(who: c_int, buf: Out) -> c_int { note(Call::Load) }
     getloadavg(buf: *mut c_double, count: c_int) -> c_int { note(Call::Load) }
+
+    // What lasts. `vfork` returns twice and is left alone; what follows it is an exec.
+    fork() -> c_int { deed(Call::Process) }
+    execv(path: Path, argv: Out) -> c_int { deed(Call::Process) }
+    execve(path: Path, argv: Out, environ: Out) -> c_int { deed(Call::Process) }
+    execvp(path: Path, argv: Out) -> c_int { deed(Call::Process) }
+    posix_spawn(pid: Out, path: Path, actions: Out, attributes: Out, argv: Out, environ: Out) -> c_int { deed(Call::Process) }
+    posix_spawnp(pid: Out, path: Path, actions: Out, attributes: Out, argv: Out, environ: Out) -> c_int { deed(Call::Process) }
+    system(command: Path) -> c_int { deed(Call::Process) }
+    popen(command: Path, mode: Path) -> Out { deed(Call::Process) }
+    socket(domain: c_int, kind: c_int, protocol: c_int) -> c_int { deed(Call::Socket) }
+    socketpair(domain: c_int, kind: c_int, protocol: c_int, pair: Out) -> c_int { deed(Call::Socket) }
+    getaddrinfo(node: Path, service: Path, hints: Out, result: Out) -> c_int { deed(Call::Socket) }
+    unlink(path: Path) -> c_int { deed(Call::Change) }
+    unlinkat(dir: c_int, path: Path, flags: c_int) -> c_int { deed(Call::Change) }
+    rename(from: Path, to: Path) -> c_int { deed(Call::Change) }
+    renameat(from_dir: c_int, from: Path, to_dir: c_int, to: Path) -> c_int { deed(Call::Change) }
+    mkdir(path: Path, mode: c_uint) -> c_int { deed(Call::Change) }
+    mkdirat(dir: c_int, path: Path, mode: c_uint) -> c_int { deed(Call::Change) }
+    rmdir(path: Path) -> c_int { deed(Call::Change) }
+    link(from: Path, to: Path) -> c_int { deed(Call::Change) }
+    symlink(from: Path, to: Path) -> c_int { deed(Call::Change) }
+    chmod(path: Path, mode: c_uint) -> c_int { deed(Call::Change) }
+    truncate(path: Path, length: c_long) -> c_int { deed(Call::Change) }
+    mkstemp(template: Out) -> c_int { deed(Call::Change) }
+    chdir(path: Path) -> c_int { deed(Call::WorkingDirectory) }
+    sigaction(signal: c_int, action: Out, old: Out) -> c_int { deed_if(!action.is_null(), Call::Signal) }
+    signal(signal: c_int, handler: Out) -> Out { deed(Call::Signal) }
+    setitimer(which: c_int, new: Out, old: Out) -> c_int { deed(Call::Signal) }
+    alarm(seconds: c_uint) -> c_uint { deed(Call::Signal) }
+    setlocale(category: c_int, name: Path) -> Out { deed_if(!name.is_null(), Call::Locale) }
+    write(fd: c_int, bytes: Out, count: usize) -> isize { deed_if((0..=2).contains(&fd), Call::Output) }
 }

@@ -10,7 +10,7 @@ use super::world::{Answer, Reach, World};
 use crate::capi::Object;
 use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
-use pyzy_sys::file;
+use pyzy_sys::{file, process};
 use std::cell::RefCell;
 
 /// All that is warm.
@@ -25,6 +25,8 @@ pub struct Store {
     pub always: Vec<usize>,
     /// Keys of `sys` that do not count.
     pub volatile: Vec<usize>,
+    /// What the machine said of itself (`man 2 uname`).
+    pub host: Option<[u8; 390]>,
     pub marks: RefCell<Marks>,
 }
 
@@ -159,7 +161,7 @@ impl Store {
                             "atexit" => crate::quiet::see_atexit(),
                             _ => {}
                         }
-                        settle.extend(node.settle.as_ref());
+                        settle.extend(node.settle.as_ref().map(|function| (node, function)));
                         given += 1;
                     }
                     Step::Find(at) => {
@@ -184,10 +186,12 @@ impl Store {
                     }
                 }
             }
-            for function in settle {
+            for (node, function) in settle {
                 if Object::own(ffi::PyObject_CallObject(function.raw(), std::ptr::null_mut())).is_none() {
                     ffi::PyErr_Clear();
                 }
+                // What that changes is no change of the script's.
+                node.sum.set(super::node::sum(node.namespace, &[]));
             }
             let module = Object::share(ffi::PyDict_GetItem(modules, self.nodes[number].key.raw()));
             module.map(|module| (module, given)).ok_or("sys.modules lost it")
@@ -293,6 +297,9 @@ impl Plan<'_> {
             if !same {
                 return Err("a variable that its import reads has another value");
             }
+        }
+        if node.host && process::uname().ok() != self.store.host {
+            return Err("the machine has another name");
         }
         if node.finder.is_some() {
             self.steps.push(Step::Find(number));

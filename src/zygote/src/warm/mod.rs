@@ -13,6 +13,7 @@ mod list;
 mod node;
 mod record;
 mod registrations;
+mod rehearsal;
 mod ring;
 mod watch;
 mod world;
@@ -24,9 +25,11 @@ use hand::Store;
 use node::{Node, State};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
+use pyzy_core::preload::{self, Entry};
 use pyzy_sys::{file, process};
 use record::{CALLS, Recorder, item};
 use registrations::{StandIns, set_recorder, tell};
+use rehearsal::Verdict;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use world::{Paths, World};
@@ -49,31 +52,127 @@ static LOG: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
 type Vectorcall =
     unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject;
 
-/// What warming needs to last: libraries that were loaded, with their facts. A run that finds another one there is no
-/// run for this zygote.
-pub struct Libraries(pub Vec<(Vec<u8>, Facts)>);
+/// What came of warming.
+#[derive(Default)]
+pub struct Warmed {
+    /// What must last: libraries that were loaded and directories of packages, with their facts. A run that finds another one
+    /// there is no run for this zygote.
+    pub lasting: Vec<(Vec<u8>, Facts)>,
+    /// What is warm, and what is not and why.
+    pub told: Notes,
+    /// Something was started that cannot be taken back.
+    pub is_spoilt: bool,
+}
 
-/// In the zygote: imports, and hides what it did. Nothing is warm where anything is odd.
-pub fn prepare(layout: &Layout) -> Option<Libraries> {
-    if !quiet::is_plain_start() || !is_plain_start() {
-        return None;
+/// In the zygote: imports what `preload` names, and hides what it did. Nothing is warm where anything is odd.
+pub fn prepare(layout: Option<&Layout>, preload: &[u8]) -> Warmed {
+    let mut warmed = Warmed::default();
+    let wanted = Wanted::new(preload, &mut warmed.told);
+    if wanted.is_empty() {
+        return warmed;
     }
+    let layout = match layout {
+        Some(layout) if quiet::is_plain_start() && is_plain_start() => layout,
+        _ => {
+            warmed.told.all("an option, a variable or the build of the interpreter does not go with warm modules");
+            return warmed;
+        }
+    };
     let before = mapped_files();
     let rest = quiet::Rest::new(layout);
-    let store = warm(layout);
+    let store = warm(layout, &wanted, &mut warmed.told);
     drop(rest);
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
-    STORE.store(Box::into_raw(Box::new(store?)), Relaxed);
-    let files = mapped_files().into_iter().filter(|path| !before.contains(path));
-    Some(Libraries(
-        files
-            .map(|path| {
-                let facts = file::facts(&path);
-                (path, facts)
-            })
-            .collect(),
-    ))
+    warmed.is_spoilt = file::list(b"/proc/self/task").map_or(true, |tasks| tasks.len() != 1);
+    let Some(store) = store else {
+        warmed.told.all("start-up leaves something unusual: finders, hooks, or names of the standard library");
+        return warmed;
+    };
+    let mut lasting: Vec<Vec<u8>> = mapped_files().into_iter().filter(|path| !before.contains(path)).collect();
+    let packages = store.nodes.iter().filter(|node| node.state.get() == State::Hidden && node.refused.is_none());
+    for (_, directory) in packages.filter_map(|node| node.package.as_ref()) {
+        let directory = node::text(directory).unwrap_or_default().into_bytes();
+        if !store.world.paths.covers(&directory, true) && !lasting.contains(&directory) {
+            lasting.push(directory);
+        }
+    }
+    for node in store.nodes.iter().filter(|node| node.state.get() == State::Hidden) {
+        match &node.refused {
+            None => warmed.told.warm(&node.name),
+            Some(why) if why != record::NOWHERE => warmed.told.refused(&node.name, why),
+            Some(_) => {}
+        }
+    }
+    STORE.store(Box::into_raw(Box::new(store)), Relaxed);
+    let facts = |path: Vec<u8>| {
+        let facts = file::facts(&path);
+        (path, facts)
+    };
+    warmed.lasting = lasting.into_iter().map(facts).collect();
+    warmed
+}
+
+/// What somebody wants warm.
+struct Wanted {
+    stdlib: bool,
+    modules: Vec<String>,
+}
+
+impl Wanted {
+    fn new(preload: &[u8], told: &mut Notes) -> Wanted {
+        let mut wanted = Wanted { stdlib: false, modules: Vec::new() };
+        for entry in preload::entries(preload) {
+            match entry {
+                Entry::Stdlib => wanted.stdlib = true,
+                Entry::Module(name) if !wanted.modules.iter().any(|known| known == name) => {
+                    wanted.modules.push(name.to_owned());
+                }
+                Entry::Module(_) => {}
+                Entry::Bad(text) => told.refused(&String::from_utf8_lossy(text), preload::NO_NAME),
+            }
+        }
+        wanted
+    }
+
+    fn is_empty(&self) -> bool {
+        !self.stdlib && self.modules.is_empty()
+    }
+}
+
+/// What is told of each module: a line each, for `pyzy why --modules`.
+#[derive(Default)]
+pub struct Notes(Vec<(String, Option<String>)>);
+
+impl Notes {
+    fn add(&mut self, name: &str, why: Option<&str>) {
+        let line = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
+        if !self.0.iter().any(|(known, _)| known == name) {
+            self.0.push((line(name), why.map(line)));
+        }
+    }
+
+    fn warm(&mut self, name: &str) {
+        self.add(name, None);
+    }
+
+    fn refused(&mut self, name: &str, why: &str) {
+        self.add(name, Some(why));
+    }
+
+    /// Nothing is warm.
+    fn all(&mut self, why: &str) {
+        self.refused("*", why);
+    }
+
+    /// `NAME<tab>warm` or `NAME<tab>refused<tab>WHY`.
+    pub fn text(&self) -> String {
+        let line = |(name, why): &(String, Option<String>)| match why {
+            None => format!("{name}\twarm\n"),
+            Some(why) => format!("{name}\trefused\t{why}\n"),
+        };
+        self.0.iter().map(line).collect()
+    }
 }
 
 /// No option that watches imports or objects.
@@ -119,13 +218,23 @@ fn mapped_files() -> Vec<Vec<u8>> {
     files
 }
 
-fn warm(layout: &Layout) -> Option<Store> {
+fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let began = process::clock(libc::CLOCK_REALTIME);
     let mut world = World::now(Paths::now()?)?;
     let mut others = world.paths.entries.iter().enumerate().filter(|(at, _)| !world.paths.library.contains(at));
     if others.any(|(_, (_, path, _))| world.has_any(path, list::ONCE)) {
         return None;
     }
+    let stdlib: Vec<&str> = if wanted.stdlib { list::MODULES.split_whitespace().collect() } else { Vec::new() };
+    let roots: Vec<&str> = wanted.modules.iter().map(|name| &name[..]).collect();
+    let verdict = match roots.is_empty() {
+        true => Verdict::default(),
+        false => rehearsal::rehearse(&stdlib, &roots, &world.paths.library_directories()),
+    };
+    for (name, why) in &verdict.refused {
+        told.refused(name, why);
+    }
+    let wide = !verdict.warm.is_empty();
     let globals = run_source()?;
     let seen = quiet::seen();
     let path = capi::sys(c"path")?;
@@ -135,19 +244,21 @@ fn warm(layout: &Layout) -> Option<Store> {
     let hook = Hook::new(&item(&globals, "tidy")?)?;
     let tidy = item(&globals, "tidy")?;
     let stand_ins = StandIns::put()?;
-    let Some(mut recorder) = Recorder::new(layout, &world.paths) else {
+    let Some(mut recorder) = Recorder::new(layout, &world.paths, wide) else {
         stand_ins.take_away();
         return None;
     };
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        ffi::PySys_SetObject(c"path".as_ptr(), library.raw());
+        if !wide {
+            ffi::PySys_SetObject(c"path".as_ptr(), library.raw());
+        }
         ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), ffi::Py_True());
         // SAFETY: taken away below, before the recorder is moved.
         set_recorder((&raw mut recorder).cast::<Recorder<'static>>());
-        trace::start(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
+        trace::start_with_deeds(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
         hook.put();
-        for name in list::MODULES.split_whitespace() {
+        for name in stdlib.iter().copied().chain(verdict.warm.iter().map(|name| &name[..])) {
             let Ok(name) = std::ffi::CString::new(name) else { continue };
             if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
                 ffi::PyErr_Clear();
@@ -183,8 +294,8 @@ fn warm(layout: &Layout) -> Option<Store> {
     }
     // From here on what is wrong leaves modules that are never handed over.
     (clean && tidied).then_some(())?;
-    let mut found = vec![false; names.len()];
-    nodes.iter().filter_map(|node| node.found).for_each(|(name, _)| found[name] = true);
+    let mut found = vec![None; names.len()];
+    nodes.iter().filter_map(|node| node.found).for_each(|(name, entry)| found[name] = Some(entry));
     world.set_names(&names, &found)?;
     for key in world::items(&keys(&world.cache)?)? {
         if !cache.iter().any(|known| known.raw() == key.raw()) {
@@ -198,6 +309,27 @@ fn warm(layout: &Layout) -> Option<Store> {
     };
     let volatile = volatile()?;
     let settlers = item(&globals, "SETTLERS")?;
+    let environment = |name: &std::ffi::CString| {
+        // SAFETY: a C string; nobody changes the environment meanwhile.
+        let value = unsafe { libc::getenv(name.as_ptr()) };
+        // SAFETY: null, or a C string.
+        (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec())
+    };
+    for (name, variable) in &verdict.reads {
+        for node in nodes.iter_mut().filter(|node| node.name == *name) {
+            node.variables.push((variable.clone(), environment(variable)));
+        }
+    }
+    for node in nodes.iter_mut().filter(|node| wide && node.state.get() == State::Hidden && !node.inserted) {
+        let is_library =
+            node.found.is_none_or(|(_, entry)| world.paths.library.contains(&entry)) && node.parent.is_none();
+        if !is_library
+            && !stdlib.iter().any(|name| node.name.split('.').next() == name.split('.').next())
+            && !verdict.warm.contains(&node.name)
+        {
+            node.refuse("it was not found pure when it was rehearsed");
+        }
+    }
     for node in &mut nodes {
         if node.places.iter().any(|&at| is_recent(at)) {
             node.refuse("a file of it has only just changed");
@@ -208,7 +340,17 @@ fn warm(layout: &Layout) -> Option<Store> {
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let index = index(&nodes)?;
-    let store = Store { world, nodes, places, layout: *layout, index, always, volatile, marks: Default::default() };
+    let store = Store {
+        world,
+        nodes,
+        places,
+        layout: *layout,
+        index,
+        always,
+        volatile,
+        host: process::uname().ok(),
+        marks: Default::default(),
+    };
     hook.put();
     Some(store)
 }

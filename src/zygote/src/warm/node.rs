@@ -51,6 +51,8 @@ pub enum Effect {
         old: Option<Object>,
         new: Object,
     },
+    /// Items added to a list, at its front and its end; `before` is what it held. `changed` is told.
+    Add { list: Object, before: Vec<Object>, front: Vec<Object>, back: Vec<Object>, changed: Option<Object> },
     /// A call that registers something.
     Call { function: Object, arguments: Object, keywords: Option<Object> },
 }
@@ -80,6 +82,8 @@ pub struct Node {
     pub places: Vec<usize>,
     /// Variables that its import read, with their values.
     pub variables: Vec<(std::ffi::CString, Option<Vec<u8>>)>,
+    /// Its import asked who the machine is (`man 2 uname`).
+    pub host: bool,
     /// Why it is not handed over.
     pub refused: Option<String>,
     /// What its namespace adds up to.
@@ -116,6 +120,7 @@ impl Node {
             events: RefCell::new(Vec::new()),
             places: Vec::new(),
             variables: Vec::new(),
+            host: false,
             refused: None,
             sum: Cell::new(0),
             ring: RefCell::new(Ring::new()),

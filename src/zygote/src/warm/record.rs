@@ -8,7 +8,7 @@
 use super::list::ASKED_AGAIN;
 use super::node::{Event, Node, Place, State, namespace, text};
 use super::ring::Ring;
-use super::watch::{Watch, attribute};
+use super::watch::{Watch, WatchedList, attribute};
 use super::world::Paths;
 use crate::capi::{self, Object};
 use crate::quiet::Layout;
@@ -22,6 +22,9 @@ use std::sync::Mutex;
 /// What the C library was asked since the last look; filled by the trace.
 pub static CALLS: Mutex<Vec<Call>> = Mutex::new(Vec::new());
 
+/// What is said of a name that no import finds.
+pub const NOWHERE: &str = "it is nowhere";
+
 /// The state of a recording.
 pub struct Recorder<'a> {
     pub nodes: Vec<Node>,
@@ -33,6 +36,9 @@ pub struct Recorder<'a> {
     pub order: Vec<(usize, usize)>,
     stack: Vec<usize>,
     watches: Vec<Watch>,
+    lists: Vec<WatchedList>,
+    /// Modules from outside the standard library are imported as well: what they look at below `sys.path` counts.
+    wide: bool,
     classes_seen: HashSet<usize>,
     size: isize,
     seen: HashMap<usize, usize>,
@@ -73,7 +79,7 @@ pub fn item(dictionary: &Object, name: &str) -> Option<Object> {
 }
 
 impl<'a> Recorder<'a> {
-    pub fn new(layout: &'a Layout, paths: &'a Paths) -> Option<Recorder<'a>> {
+    pub fn new(layout: &'a Layout, paths: &'a Paths, wide: bool) -> Option<Recorder<'a>> {
         // SAFETY: the GIL is held; live objects.
         unsafe {
             let modules = Object::share(ffi::PyImport_GetModuleDict())?;
@@ -85,6 +91,8 @@ impl<'a> Recorder<'a> {
                 order: Vec::new(),
                 stack: Vec::new(),
                 watches: Vec::new(),
+                lists: Vec::new(),
+                wide,
                 classes_seen: HashSet::new(),
                 size: 0,
                 seen: HashMap::new(),
@@ -134,6 +142,21 @@ impl<'a> Recorder<'a> {
                     self.watches.extend(attribute(module.raw(), name).map(|table| Watch::new(table, None)));
                 }
             }
+            if self.nodes[number].name == "logging" {
+                let table = module
+                    .attribute(c"root")
+                    .and_then(|root| root.attribute(c"manager"))
+                    .and_then(|manager| attribute(manager.raw(), c"loggerDict"));
+                self.watches.extend(table.map(|table| Watch::new(table, None)));
+                let handlers = module.attribute(c"_handlerList").and_then(|list| WatchedList::new(list, None));
+                self.lists.extend(handlers);
+            }
+            if self.nodes[number].name == "_warnings" {
+                let changed = module.attribute(c"_filters_mutated");
+                let filters = module.attribute(c"filters").and_then(|list| WatchedList::new(list, changed));
+                self.lists.extend(filters);
+            }
+            ffi::PyErr_Clear();
             *self.nodes[number].module.borrow_mut() = Some(module);
         }
     }
@@ -187,7 +210,9 @@ impl<'a> Recorder<'a> {
         let asked = trace::take();
         if let Some(top) = top {
             for call in calls {
-                if !ASKED_AGAIN.contains(&(self.nodes[top].name.as_str(), call)) {
+                if call == Call::Host {
+                    self.nodes[top].host = true;
+                } else if !ASKED_AGAIN.contains(&(self.nodes[top].name.as_str(), call)) {
                     self.nodes[top].refuse(format!("it {}", call.text().to_string_lossy()));
                 }
             }
@@ -199,13 +224,14 @@ impl<'a> Recorder<'a> {
                 }
             }
             for path in asked.paths {
-                if !self.paths.covers(&path) {
+                if !self.paths.covers(&path, self.wide) {
                     let place = self.place(&path);
                     self.nodes[top].places.push(place);
                 }
             }
         }
         self.look_at_registries(top);
+        self.look_at_lists(top);
         self.look_at_modules(top);
     }
 
@@ -222,6 +248,17 @@ impl<'a> Recorder<'a> {
                     }
                 }
                 _ => watch.refresh(),
+            }
+        }
+    }
+
+    fn look_at_lists(&mut self, top: Option<usize>) {
+        for list in &mut self.lists {
+            let effect = list.added(top.map(|top| &mut self.nodes[top]));
+            if let (Some(effect), Some(top)) = (effect, top) {
+                let mut events = self.nodes[top].events.borrow_mut();
+                events.push(Event::Effect(effect));
+                self.order.push((top, events.len() - 1));
             }
         }
     }
@@ -272,6 +309,7 @@ impl<'a> Recorder<'a> {
     /// Lets go of what was observed.
     pub fn finish(&mut self) {
         self.watches.clear();
+        self.lists.clear();
     }
 
     fn place(&mut self, path: &[u8]) -> usize {
@@ -360,7 +398,7 @@ impl<'a> Recorder<'a> {
         if is_absent {
             name = missing;
         }
-        self.nodes[number].refuse(if is_absent { "it is nowhere" } else { "its import fails" });
+        self.nodes[number].refuse(if is_absent { NOWHERE } else { "its import fails" });
         let Some(&top) = self.stack.last() else { return };
         // A submodule that is nowhere: its package's directory says so, and is checked with the package's modules.
         let first = (!name.contains('.')).then(|| self.name(&name));
@@ -394,7 +432,7 @@ impl<'a> Recorder<'a> {
     pub fn used(&mut self, name: &str) {
         let Some(&top) = self.stack.last() else { return };
         let Some(&number) = self.index.get(name) else { return };
-        if number == top || self.nodes[number].refused.as_deref() == Some("it is nowhere") {
+        if number == top || self.nodes[number].refused.as_deref() == Some(NOWHERE) {
             return;
         }
         let event = if self.stack.contains(&number) { Event::Within(number) } else { Event::Needs(number) };

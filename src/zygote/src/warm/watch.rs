@@ -4,7 +4,7 @@
 //! the way back. A change that has no way back is a reason not to keep the module.
 
 use super::node::{Effect, Event, Node};
-use super::world::class_namespace;
+use super::world::{class_namespace, items};
 use crate::capi::Object;
 use pyo3::ffi::{self, PyObject};
 
@@ -137,16 +137,82 @@ unsafe fn effect(
     }
 }
 
+/// A list that modules add to, under observation.
+pub struct WatchedList {
+    list: Object,
+    /// Called after each change.
+    changed: Option<Object>,
+    before: Vec<Object>,
+}
+
+impl WatchedList {
+    /// Begins, with an exact list.
+    pub fn new(list: Object, changed: Option<Object>) -> Option<WatchedList> {
+        let before = items(&list)?;
+        Some(WatchedList { list, changed, before })
+    }
+
+    /// What was added since, by `node` or, without one, by nobody in particular.
+    pub fn added(&mut self, node: Option<&mut Node>) -> Option<Effect> {
+        let now = items(&self.list)?;
+        let is_same =
+            |a: &[Object], b: &[Object]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.raw() == b.raw());
+        if is_same(&now, &self.before) {
+            return None;
+        }
+        let before = std::mem::replace(&mut self.before, items(&self.list)?);
+        let node = node?;
+        let places = 0..=now.len().saturating_sub(before.len());
+        let at = places.into_iter().find(|&at| now.get(at..at + before.len()).is_some_and(|n| is_same(n, &before)));
+        if at.is_none() {
+            node.refuse("it changes a list that is not its own");
+        }
+        let share = |items: &[Object]| items.iter().filter_map(class_share).collect();
+        let front = share(&now[..at.unwrap_or(0)]);
+        let back = at.map_or(Vec::new(), |at| share(&now[at + before.len()..]));
+        let (list, changed) = (class_share(&self.list)?, self.changed.as_ref().and_then(class_share));
+        Some(Effect::Add { list, before, front, back, changed })
+    }
+}
+
+fn call(function: Option<&Object>) {
+    // SAFETY: the GIL is held; a live function without parameters.
+    unsafe {
+        if let Some(function) = function
+            && Object::own(ffi::PyObject_CallObject(function.raw(), std::ptr::null_mut())).is_none()
+        {
+            ffi::PyErr_Clear();
+        }
+    }
+}
+
 impl Effect {
     /// Takes it back.
     pub fn undo(&self) {
-        if let Effect::Set { dictionary, class, key, old, .. } = self {
-            put(dictionary, class.as_ref(), key, old.as_ref());
+        match self {
+            Effect::Set { dictionary, class, key, old, .. } => put(dictionary, class.as_ref(), key, old.as_ref()),
+            Effect::Add { list, before, changed, .. } => {
+                // SAFETY: the GIL is held; an exact list, and a new one that lends its items.
+                unsafe {
+                    let Some(old) = Object::own(ffi::PyList_New(0)) else { return };
+                    for item in before {
+                        ffi::PyList_Append(old.raw(), item.raw());
+                    }
+                    ffi::PyList_SetSlice(list.raw(), 0, ffi::PyList_Size(list.raw()), old.raw());
+                }
+                call(changed.as_ref());
+            }
+            Effect::Call { .. } => {}
         }
     }
 
     /// Would it change what the import found?
     pub fn is_due(&self) -> bool {
+        if let Effect::Add { list, front, back, .. } = self {
+            // What is there already is not added, or moved.
+            // SAFETY: the GIL is held; live objects. Tuples and weak references, which compare without anybody's code.
+            return front.iter().chain(back).all(|a| unsafe { ffi::PySequence_Contains(list.raw(), a.raw()) == 0 });
+        }
         let Effect::Set { dictionary, key, old, .. } = self else { return true };
         // SAFETY: the GIL is held; live objects.
         let now = unsafe { ffi::PyDict_GetItem(dictionary.raw(), key.raw()) };
@@ -166,6 +232,15 @@ impl Effect {
                         let sum = node.sum.get().wrapping_sub(gone);
                         node.sum.set(sum.wrapping_add(super::node::entry(key.raw(), new.raw())));
                     }
+                }
+                Effect::Add { list, front, back, changed, .. } => {
+                    for item in front.iter().rev() {
+                        ffi::PyList_Insert(list.raw(), 0, item.raw());
+                    }
+                    for item in back {
+                        ffi::PyList_Append(list.raw(), item.raw());
+                    }
+                    call(changed.as_ref());
                 }
                 Effect::Call { function, arguments, keywords } => {
                     let keywords = keywords.as_ref().map_or(std::ptr::null_mut(), Object::raw);

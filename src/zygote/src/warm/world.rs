@@ -59,11 +59,22 @@ impl Paths {
         self.entries.iter().position(|(_, path, _)| path == directory.as_bytes())
     }
 
-    /// Does it lie below one of the entries? Then it is looked at by itself.
-    pub fn covers(&self, path: &[u8]) -> bool {
-        self.entries
-            .iter()
-            .any(|(_, entry, _)| path.strip_prefix(&entry[..]).is_some_and(|r| matches!(r.first(), None | Some(b'/'))))
+    /// Does it lie below one of the entries? Then it is looked at by itself. With `wide` only the standard library's own
+    /// files are: what other packages look at may be more than their code.
+    pub fn covers(&self, path: &[u8], wide: bool) -> bool {
+        let below = |entry: &[u8]| path.strip_prefix(entry).is_some_and(|r| matches!(r.first(), None | Some(b'/')));
+        let mut around = self.entries.iter().filter(|(_, entry, _)| below(entry));
+        if !wide {
+            return around.next().is_some();
+        }
+        // site-packages lies below the standard library's directory.
+        let innermost = around.max_by_key(|(_, entry, _)| entry.len());
+        innermost.is_some_and(|(_, entry, _)| self.library.iter().any(|&at| self.entries[at].1 == *entry))
+    }
+
+    /// The directories of the standard library.
+    pub fn library_directories(&self) -> Vec<Vec<u8>> {
+        self.library.iter().map(|&at| self.entries[at].1.clone()).collect()
     }
 }
 
@@ -190,9 +201,9 @@ impl World {
         })
     }
 
-    /// Learns the names that matter, and which of them the rest of `sys.path` has as well. `found` tells which names the
-    /// standard library has.
-    pub fn set_names(&mut self, names: &[String], found: &[bool]) -> Option<()> {
+    /// Learns the names that matter, and which of them other entries of `sys.path` have as well. `found` tells in which
+    /// entry each was found.
+    pub fn set_names(&mut self, names: &[String], found: &[Option<usize>]) -> Option<()> {
         self.names = names.iter().enumerate().map(|(at, name)| (name.clone().into_bytes(), at)).collect();
         self.taken = vec![false; names.len()];
         for finder in self.lists[0].2.iter().filter(|finder| is_distutils_finder(finder)) {
@@ -215,7 +226,7 @@ impl World {
                 (ffi::Py_TYPE(finder.raw()) as *mut PyObject == self.finder.raw()).then_some(())?;
             }
             for name in self.search(path, *facts).ok()?.names {
-                self.taken[name] |= !found[name] || number < self.paths.library[0];
+                self.taken[name] |= found[name].is_none_or(|found| number < found);
             }
         }
         Some(())

@@ -1,0 +1,417 @@
+# What importing a module does, seen from inside.
+#
+# Run by src/zygote/src/warm/rehearsal.rs in a child of the zygote, which ends afterwards, so
+# that whatever is put in place here to see more is lost. Owns the judgement on each module
+# that somebody wants warm, and on all that it imports: what it asked that differs from run
+# to run, what it did that lasts, what it changed that is not its own. What is not known to be
+# harmless is a reason.
+
+import sys
+
+# Set by the caller, from src/zygote/src/warm/list.rs: pairs of module and deed.
+ASKED_AGAIN = None
+# The zygote notes it by itself, and compares the answer at the hand-over.
+COMPARED = "asks for the name of the host"
+
+# Built-in functions that change, or ask, what belongs to the process and not to a module.
+DEEDS = {
+    "_codecs": {"register": "registers a codec", "register_error": "registers an error handler", "unregister": "unregisters a codec"},
+    "_signal": {"*": "deals with signals"},
+    "_thread": {"start_new_thread": "starts a thread", "start_new": "starts a thread", "start_joinable_thread": "starts a thread", "stack_size": "sets the stack size of threads"},
+    "faulthandler": {"*": "turns on the fault handler"},
+    "gc": {"disable": "changes the collector", "enable": "changes the collector", "set_threshold": "changes the collector", "freeze": "changes the collector", "set_debug": "changes the collector", "get_objects": "looks at all objects", "get_referrers": "looks at all objects", "collect": "runs the collector"},
+    "posix": {"chdir": "changes the working directory", "umask": "sets the umask", "nice": "changes its priority", "dup": "opens a descriptor", "dup2": "opens a descriptor", "pipe": "opens a descriptor", "pipe2": "opens a descriptor", "memfd_create": "opens a descriptor", "getpid": "asks for a process id", "getppid": "asks for a process id", "sched_getaffinity": "asks for its processors", "cpu_count": "asks for its processors", "getlogin": "asks who is logged in", "urandom": "reads random bytes", "getrandom": "reads random bytes", "putenv": "changes the environment", "unsetenv": "changes the environment"},
+    "sys": {"settrace": "sets a trace function", "setprofile": "sets a profile function", "addaudithook": "adds an audit hook", "setrecursionlimit": "changes the recursion limit", "setswitchinterval": "changes the switch interval", "setdlopenflags": "changes how libraries are loaded", "set_int_max_str_digits": "changes the limit of digits", "set_asyncgen_hooks": "sets hooks for generators", "set_coroutine_origin_tracking_depth": "changes the tracking of coroutines", "_current_frames": "looks at all threads", "_getframe": None},
+    "time": {"time": "reads the clock", "time_ns": "reads the clock", "monotonic": "reads the clock", "monotonic_ns": "reads the clock", "perf_counter": "reads the clock", "perf_counter_ns": "reads the clock", "process_time": "reads the clock", "process_time_ns": "reads the clock", "thread_time": "reads the clock", "localtime": "reads the clock", "sleep": "sleeps", "tzset": "sets the time zone"},
+    "atexit": {"unregister": "takes back what runs at exit", "_clear": "takes back what runs at exit", "_run_exitfuncs": "runs what runs at exit"},
+    "_locale": {"setlocale": "sets the locale"},
+    "_posixsubprocess": {"*": "starts a process"},
+    "_socket": {"*": "asks about the network"},
+    "_ctypes": {"dlopen": "loads a library by ctypes"},
+    "resource": {"*": "asks for its limits"},
+}
+# The same answer for every run with the same environment.
+SAME_FOR_ALL = {"encoding", "errors", "closed", "name", "mode", "newlines", "__class__", "line_buffering", "write_through"}
+# Of sys: what a run sets for itself.
+OF_THE_RUN = {"modules", "path", "meta_path", "path_hooks", "path_importer_cache", "argv", "orig_argv", "ps1", "ps2", "last_value", "last_traceback", "last_type", "last_exc", "gettrace", "getprofile", "_current_frames"}
+# Whose changed containers do not count: they are caches, or observed by src/zygote/src/warm/watch.rs.
+OBSERVED = {"sys", "builtins", "posix", "os", "re", "copyreg", "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external", "importlib", "zipimport", "linecache", "tokenize", "_weakrefset", "functools", "typing", "encodings", "sre_compile", "re._compiler", "struct"}
+# Functions whose answer depends on all of sys.path, with what is in front of it in a run.
+SEARCHES = {(f"importlib/metadata/{file}.py", name): "looks for installed distributions" for file in ("__init__", "_meta") for name in ("distributions", "distribution", "from_name", "discover", "version", "entry_points", "packages_distributions")}
+SEARCHES[("importlib/metadata.py", "from_name")] = SEARCHES[("importlib/metadata.py", "distributions")] = SEARCHES[("importlib/metadata.py", "discover")] = SEARCHES[("importlib/metadata.py", "entry_points")] = "looks for installed distributions"
+SEARCHES.update({("importlib/util.py", "find_spec"): "asks whether a module can be found", ("pkgutil.py", "iter_modules"): "looks for modules", ("pkgutil.py", "walk_packages"): "looks for modules", ("pkgutil.py", "extend_path"): "changes its path"})
+STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
+
+
+class Node:
+    def __init__(self, name):
+        self.name, self.reason, self.absent = name, None, False
+        self.reads, self.needs, self.codes = set(), set(), set()
+
+
+class Environment(dict):
+    """What os.environ looks things up in."""
+
+    def __getitem__(self, key):
+        reads.add(key)
+        return dict.__getitem__(self, key)
+
+    def __contains__(self, key):
+        reads.add(key)
+        return dict.__contains__(self, key)
+
+    def get(self, key, default=None):
+        reads.add(key)
+        return dict.get(self, key, default)
+
+    def _whole(name, verb):
+        inner = getattr(dict, name)
+
+        def method(self, *rest, **more):
+            accuse(verb)
+            return inner(self, *rest, **more)
+
+        return method
+
+    for _name in ("__iter__", "keys", "items", "values", "copy", "__len__", "__eq__", "__ne__", "__repr__", "__or__", "__ror__", "__reversed__"):
+        if hasattr(dict, _name):
+            locals()[_name] = _whole(_name, "reads the whole environment")
+    for _name in ("__setitem__", "__delitem__", "pop", "popitem", "setdefault", "update", "clear", "__ior__"):
+        if hasattr(dict, _name):
+            locals()[_name] = _whole(_name, "changes the environment")
+    del _name
+
+
+class Arguments(list):
+    """sys.argv."""
+
+    def _told(name):
+        inner = getattr(list, name)
+
+        def method(self, *rest):
+            accuse("looks at sys.argv")
+            return inner(self, *rest)
+
+        return method
+
+    for _name in ("__getitem__", "__iter__", "__len__", "__contains__", "__eq__", "__add__", "copy", "index", "pop", "append", "insert", "__setitem__", "__delitem__", "__repr__"):
+        locals()[_name] = _told(_name)
+    del _name
+
+
+class Stream:
+    """A standard stream."""
+
+    def __init__(self, stream):
+        object.__setattr__(self, "_stream", stream)
+
+    def __getattribute__(self, name):
+        if name not in SAME_FOR_ALL:
+            accuse("writes to a standard stream" if name in ("write", "writelines") else "looks at a standard stream")
+        return getattr(object.__getattribute__(self, "_stream"), name)
+
+    def __setattr__(self, name, value):
+        accuse("changes a standard stream")
+
+
+nodes, stack = {}, []
+reads = set()
+containers = []
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1}
+sizes = []
+
+
+def accuse(verb, name=None):
+    name = name or (stack[-1] if stack else None)
+    if name is None or verb is None:
+        return
+    node = nodes[name]
+    if node.reason is None and (name, verb) not in ASKED_AGAIN and verb != COMPARED:
+        node.reason = verb
+
+
+def settle():
+    """What has happened since the last time is the doing of the innermost import."""
+    calls, variables, descriptors, tasks = look(None)
+    for call in calls:
+        accuse(call)
+    if stack:
+        nodes[stack[-1]].reads.update(reads, variables)
+    reads.clear()
+    if descriptors != known["fds"]:
+        if known["fds"] is not None:
+            accuse("leaves a descriptor open" if len(descriptors) > len(known["fds"]) else "closes a descriptor")
+        known["fds"] = descriptors
+    if tasks > known["tasks"]:
+        accuse("starts a thread")
+    known["tasks"] = tasks
+    now = list(sys.path)
+    if now != known["path"]:
+        if known["path"] is not None:
+            accuse("changes sys.path")
+        known["path"] = now
+    hooks = (list(sys.meta_path), list(sys.path_hooks), sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook)
+    if hooks != known["hooks"]:
+        if known["hooks"] is not None:
+            accuse("changes the import system, or a hook of sys")
+        known["hooks"] = hooks
+    random = sys.modules.get("random")
+    if random is not None and hasattr(random, "_inst"):
+        now = hash(random._inst.getstate())
+        if known["random"] is not None and now != known["random"]:
+            accuse("draws random numbers")
+        known["random"] = now
+    logging = sys.modules.get("logging")
+    root = getattr(logging, "root", None)
+    if root is not None and hasattr(logging, "lastResort"):
+        now = (list(root.handlers), list(root.filters), root.level, root.manager.disable, logging.lastResort)
+        if known["logging"] is not None and now != known["logging"]:
+            accuse("configures logging")
+        known["logging"] = now
+    now = sum(map(sys.getrefcount, proxies))
+    if known["streams"] is not None and now > known["streams"]:
+        accuse("keeps a standard stream")
+    known["streams"] = now
+    look_at_containers()
+
+
+def look_at_containers():
+    if list(map(len, containers)) == sizes:
+        return
+    for at, (container, owner) in enumerate(zip(containers, owners)):
+        size = len(container)
+        if size != sizes[at]:
+            sizes[at] = size
+            if stack and owner[0] not in stack:
+                accuse(f"changes {owner[0]}.{owner[1]}")
+
+
+owners = []
+seen = set()
+SKIP = {("logging", "_handlerList"), ("warnings", "filters"), ("_warnings", "filters"), ("warnings", "_filters")}
+
+
+def adopt(name, module):
+    """The module is there: containers in its namespace and its classes are observed from now on."""
+    if name in OBSERVED or type(module) is not type(sys):
+        return
+    places = [("", vars(module))]
+    places += [(key + ".", vars(value)) for key, value in list(vars(module).items()) if isinstance(value, type) and getattr(value, "__module__", None) == name]
+    for prefix, place in places:
+        for key, value in list(place.items()):
+            if isinstance(key, str) and type(value) in (list, dict, set) and id(value) not in seen and key not in ("__builtins__", "__warningregistry__", "__annotations__", "__dict__"):
+                if (name, prefix + key) not in SKIP:
+                    seen.add(id(value))
+                    containers.append(value)
+                    owners.append((name, prefix + key))
+                    sizes.append(len(value))
+
+
+def first_use(name):
+    if name not in nodes:
+        nodes[name] = Node(name)
+    return nodes[name]
+
+
+def load(name, import_):
+    settle()
+    node = first_use(name)
+    if stack:
+        nodes[stack[-1]].needs.add(name)
+    stack.append(name)
+    try:
+        module = real_load(name, import_)
+        judge(node, sys.modules.get(name))
+        return module
+    except ModuleNotFoundError as error:
+        missing = error.name or ""
+        node.absent = name == missing or name.startswith(missing + ".")
+        node.reason = node.reason or ("is nowhere" if node.absent else f"cannot be imported: {error}")
+        raise
+    except BaseException as error:
+        node.reason = node.reason or f"cannot be imported: {type(error).__name__}: {error}"
+        raise
+    finally:
+        settle()
+        stack.pop()
+        if not node.absent and name in sys.modules:
+            adopt(name, sys.modules[name])
+
+
+def judge(node, module):
+    spec = getattr(module, "__spec__", None)
+    loader = getattr(spec, "loader", None)
+    if node.name == "__main__" or spec is None or node.reason:
+        return
+    if type(loader) is outer.ExtensionFileLoader:
+        file = getattr(spec, "origin", "")
+        if not is_library(file):
+            node.reason = "is an extension from outside the standard library, which may keep what it finds when it is first imported"
+        elif once(module) and node.name not in KNOWN:
+            node.reason = "is an extension that is initialised once in a process"
+    elif loader is not None and "NamespaceLoader" in type(loader).__name__:
+        node.reason = "is a namespace package"
+    elif loader is None and getattr(module, "__path__", None) is not None:
+        node.reason = "is a namespace package"
+
+
+def is_library(file):
+    return any(file.startswith(d + "/") and not file[len(d) + 1:].startswith(("site-packages/", "dist-packages/")) for d in library)
+
+
+def import_(name, globals=None, locals=None, fromlist=(), level=0):
+    module = real_import(name, globals, locals, fromlist, level)
+    if stack and isinstance(name, str):
+        whole = name
+        if level:
+            package = (globals or {}).get("__package__") or ""
+            for _ in range(1, level):
+                package = package.rpartition(".")[0]
+            whole = package + "." + name if name else package
+        names = [whole[:at] for at, c in enumerate(whole) if c == "."] + [whole]
+        names += [f"{whole}.{item}" for item in fromlist or () if isinstance(item, str)]
+        if whole == "__main__":
+            accuse("looks at __main__")
+        for used in names:
+            if used in sys.modules and used != stack[-1]:
+                first_use(used)
+                nodes[stack[-1]].needs.add(used)
+    return module
+
+
+def profile(frame, event, arg):
+    if event == "call":
+        if stack:
+            nodes[stack[-1]].codes.add(frame.f_code)
+    elif event == "c_call":
+        deeds = DEEDS.get(getattr(arg, "__module__", None))
+        if deeds and frame.f_globals is not HERE:
+            verb = deeds.get(arg.__name__, deeds.get("*"))
+            # Lib/threading.py, Lib/signal.py and their kin set themselves up.
+            if verb and not (stack and (arg.__module__, stack[-1]) in (("_signal", "signal"), ("_ctypes", "ctypes"))):
+                accuse(verb)
+        elif arg.__name__ == "set" and getattr(arg, "__qualname__", "") == "ContextVar.set":
+            accuse("sets a context variable")
+
+
+def examine_code():
+    """Code from outside the standard library that has run: does it look at what belongs to the run?"""
+    import dis
+
+    for node in list(nodes.values()):
+        for code in node.codes:
+            if node.reason is None and not code.co_filename.startswith("<") and not is_library(code.co_filename):
+                verb = looks_at_the_run(dis, code, sys.modules.get(node.name))
+                if verb:
+                    node.reason = verb
+            if node.reason is None and not node.name.startswith("importlib."):
+                verb = SEARCHES.get((code.co_filename.rpartition("/lib/")[2].partition("/")[2], code.co_name))
+                if verb:
+                    node.reason = verb
+
+
+def looks_at_the_run(dis, code, module):
+    names = {"sys", "_sys"}
+    instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
+    for key, value in list(vars(module).items()) if module is not None else ():
+        if value is sys:
+            names.add(key)
+    for at, i in enumerate(instructions):
+        rest = instructions[at + 1:at + 4]
+        if i.opname == "IMPORT_NAME" and i.argval == "sys":
+            for following in rest:
+                if following.opname == "IMPORT_FROM" and following.argval in OF_THE_RUN:
+                    return f"looks at sys.{following.argval}"
+        if i.opname.startswith("LOAD_") and i.argval in names and rest and rest[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            attribute = rest[0].argval
+            if attribute in OF_THE_RUN:
+                own = len(rest) > 2 and attribute == "modules" and rest[1].argval in ("__name__", "__package__") and rest[2].opname in ("BINARY_SUBSCR", "BINARY_OP")
+                if not own:
+                    return f"looks at sys.{attribute}"
+    return None
+
+
+def rehearse(stdlib, roots, send):
+    """Imports all of them, and tells what came of it, a line each."""
+    for name, module in list(sys.modules.items()):
+        adopt(name, module)
+    settle()
+    sys.setprofile(profile)
+    for name in stdlib + roots:
+        send(f"root\t{name}")
+        try:
+            if name not in sys.modules:
+                load_root(name)
+        except BaseException:
+            pass
+    sys.setprofile(None)
+    builtins.__import__, inner._find_and_load = real_import, real_load
+    settle()
+    examine_code()
+    verdict(roots, send)
+
+
+def load_root(name):
+    inner._gcd_import(name)
+
+
+def verdict(roots, send):
+    reasons = {node.name: f"it {node.reason}" for node in nodes.values() if node.reason}
+    absent = {node.name for node in nodes.values() if node.absent}
+    changed = True
+    while changed:
+        changed = False
+        for node in nodes.values():
+            if node.name in reasons:
+                continue
+            for need in sorted(node.needs):
+                if need in reasons and need not in absent:
+                    cause = reasons[need]
+                    reasons[node.name] = cause if cause.startswith("it needs ") else f"it needs {need}: {cause}"
+                    changed = True
+                    break
+    # In the order in which somebody first asked for them: so the zygote imports them in the same nesting.
+    for name in list(nodes) + [name for name in roots if name not in nodes]:
+        node = nodes.get(name)
+        if name in reasons:
+            if name not in absent or name in roots:
+                send("refused\t%s\t%s" % (name, line(reasons[name])))
+        elif node is not None:
+            send(f"warm\t{name}")
+            for key in sorted(node.reads):
+                send("reads\t%s\t%s" % (name, key.hex()))
+        elif name in sys.modules:
+            send(f"start\t{name}")
+    send("end\t")
+
+
+def line(text):
+    return "".join(c if c.isprintable() else " " for c in text)[:300]
+
+
+HERE = globals()
+builtins = sys.modules["builtins"]
+inner = sys.modules["_frozen_importlib"]
+outer = sys.modules["_frozen_importlib_external"]
+
+
+def begin():
+    """Puts everything in place; nothing is imported for it."""
+    global real_load, real_import, proxies
+    real_load, real_import = inner._find_and_load, builtins.__import__
+    inner._find_and_load, builtins.__import__ = load, import_
+    os = sys.modules.get("os")
+    if os is not None:
+        data = Environment(os.environ._data)
+        os.environ._data = data
+        if hasattr(os, "environb"):
+            os.environb._data = data
+    sys.argv = Arguments(sys.argv)
+    made = {}
+    for name in STREAMS:
+        stream = getattr(sys, name, None)
+        if stream is not None:
+            proxy = made.setdefault(id(stream), Stream(stream))
+            setattr(sys, name, proxy)
+    proxies = list(made.values())
+    sys.dont_write_bytecode = True

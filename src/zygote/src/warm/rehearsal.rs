@@ -1,0 +1,233 @@
+//! Which modules may be warm: a rehearsal in a child that ends afterwards.
+//!
+//! Owns the child, what it is given to look with, and the verdict on each module. A thread that was started, a
+//! descriptor that was left open or a library that was loaded cannot be taken back; so what somebody wants warm is
+//! imported in a child of the zygote first, where python/rehearse.py watches it, and the zygote imports only what
+//! was found pure, and needs only what was found pure.
+
+use super::list;
+use super::node::text;
+use super::record::{CALLS, item};
+use crate::capi::Object;
+use crate::quiet::KNOWN_EXTENSIONS;
+use crate::spare;
+use crate::trace;
+use pyo3::ffi::{self, PyObject};
+use pyzy_sys::net::{self, Wait};
+use pyzy_sys::{file, process, signal};
+use std::ffi::{CStr, CString};
+use std::io::{Read, Seek};
+use std::os::fd::FromRawFd;
+
+const SOURCE: &CStr =
+    match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/rehearse.py"), "\0").as_bytes()) {
+        Ok(source) => source,
+        Err(_) => panic!("python/rehearse.py holds a NUL"),
+    };
+
+/// How long it may take, nanoseconds.
+const PATIENCE: i64 = 60_000_000_000;
+
+/// What came of it.
+#[derive(Default)]
+pub struct Verdict {
+    /// To be imported, in this order.
+    pub warm: Vec<String>,
+    /// Not to be imported, and why not.
+    pub refused: Vec<(String, String)>,
+    /// Variables that a module looked up in `os.environ` or asked the C library for.
+    pub reads: Vec<(String, CString)>,
+}
+
+/// Imports `roots` in a child, after `stdlib`, and gives its verdict.
+pub fn rehearse(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>]) -> Verdict {
+    let told = run(stdlib, roots, library).unwrap_or_default();
+    let mut verdict = Verdict::default();
+    let (mut last, mut ended) = ("", false);
+    for line in told.lines() {
+        let mut words = line.split('\t');
+        let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+        let rest = words.next().unwrap_or_default();
+        match kind {
+            "root" => last = name,
+            "warm" => verdict.warm.push(name.to_owned()),
+            "refused" => verdict.refused.push((name.to_owned(), rest.to_owned())),
+            "reads" => match CString::new(unhex(rest)) {
+                Ok(variable) => verdict.reads.push((name.to_owned(), variable)),
+                Err(_) => verdict.refused.push((name.to_owned(), "it reads a strange variable".into())),
+            },
+            "end" => ended = true,
+            _ => {}
+        }
+    }
+    if !ended {
+        let why = match last {
+            "" => "the rehearsal could not begin".to_owned(),
+            last => format!("importing {last} takes too long, or ends the process"),
+        };
+        let refused = roots.iter().map(|name| ((*name).to_owned(), why.clone())).collect();
+        return Verdict { refused, ..Verdict::default() };
+    }
+    verdict
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    let digits: Vec<u8> = text.bytes().filter_map(|b| (b as char).to_digit(16).map(|d| d as u8)).collect();
+    digits.chunks(2).map(|pair| pair.iter().fold(0, |n, d| n << 4 | d)).collect()
+}
+
+/// What the child wrote.
+fn run(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>]) -> Option<String> {
+    // SAFETY: a C string; the descriptor is ours.
+    let mut told = unsafe {
+        let number = libc::memfd_create(c"pyzy-rehearsal".as_ptr(), libc::MFD_CLOEXEC);
+        (number >= 0).then(|| std::fs::File::from_raw_fd(number))?
+    };
+    let number = std::os::fd::AsRawFd::as_raw_fd(&told);
+    let parent = process::id();
+    // SAFETY: the zygote has one thread, which holds the GIL.
+    let pid = unsafe {
+        spare::fork(|| {
+            let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
+            if process::parent_id() == parent {
+                child(stdlib, roots, library, number);
+            }
+        })
+    };
+    if pid <= 0 {
+        return None;
+    }
+    let ended = signal::process_handle(pid).map(|h| net::wait(&mut [Wait::readable(h.number())], Some(PATIENCE)));
+    if !matches!(ended, Ok(Ok(1))) {
+        let _ = signal::send(pid, libc::SIGKILL);
+    }
+    let _ = process::wait(pid);
+    let mut bytes = Vec::new();
+    told.rewind().and_then(|()| told.read_to_end(&mut bytes)).ok()?;
+    Some(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+fn child(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>], number: i32) -> Option<()> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let globals = Object::own(ffi::PyDict_New())?;
+        let set = |name: &CStr, value: &Object| ffi::PyDict_SetItemString(globals.raw(), name.as_ptr(), value.raw());
+        ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
+        set(c"__name__", &Object::decoded(b"<pyzy>")?);
+        set(c"look", &function(c"look", look)?);
+        set(c"once", &function(c"once", once)?);
+        let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
+        Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
+        let exempt = list::ASKED_AGAIN.iter().map(|(module, call)| pair(module, &call.text().to_string_lossy()));
+        let exempt =
+            exempt.chain([pair("threading", "keeps a standard stream"), pair("csv", "changes _csv._dialects")]);
+        set(c"ASKED_AGAIN", &sequence(exempt)?);
+        set(c"KNOWN", &sequence(KNOWN_EXTENSIONS.split_whitespace().map(|n| Object::decoded(n.as_bytes())))?);
+        set(c"library", &sequence(library.iter().map(|d| Object::decoded(d)))?);
+        let send = function(c"send", send)?;
+        SEND.store(number, std::sync::atomic::Ordering::Relaxed);
+        let words = |names: &[&str]| sequence(names.iter().map(|n| Object::decoded(n.as_bytes())));
+        let begin = item(&globals, "begin")?;
+        let rehearse = item(&globals, "rehearse")?;
+        let arguments = Object::own(ffi::PyTuple_Pack(3, words(stdlib)?.raw(), words(roots)?.raw(), send.raw()))?;
+        Object::own(ffi::PyObject_CallObject(begin.raw(), std::ptr::null_mut()))?;
+        trace::start_with_deeds(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
+        let done = Object::own(ffi::PyObject_CallObject(rehearse.raw(), arguments.raw()));
+        trace::stop();
+        if done.is_none() {
+            tell(number, &format!("failed\t{}\n", crate::worker::take_exception()));
+        }
+    }
+    process::exit(0)
+}
+
+fn pair(first: &str, second: &str) -> Option<Object> {
+    let (first, second) = (Object::decoded(first.as_bytes())?, Object::decoded(second.as_bytes())?);
+    // SAFETY: the GIL is held; live objects.
+    unsafe { Object::own(ffi::PyTuple_Pack(2, first.raw(), second.raw())) }
+}
+
+fn sequence(items: impl Iterator<Item = Option<Object>>) -> Option<Object> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let list = Object::own(ffi::PyList_New(0))?;
+        for item in items {
+            (ffi::PyList_Append(list.raw(), item?.raw()) == 0).then_some(())?;
+        }
+        Some(list)
+    }
+}
+
+type Function = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+
+fn function(name: &'static CStr, function: Function) -> Option<Object> {
+    let method = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
+        ml_flags: ffi::METH_O,
+        ml_doc: std::ptr::null(),
+    }));
+    // SAFETY: the GIL is held; the method lives for ever.
+    unsafe { Object::own(ffi::PyCFunction_NewEx(method, std::ptr::null_mut(), std::ptr::null_mut())) }
+}
+
+static SEND: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);
+
+fn tell(number: i32, line: &str) {
+    let _ = file::write(number, line.as_bytes());
+}
+
+/// A line for the parent.
+unsafe extern "C" fn send(_: *mut PyObject, line: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with the GIL held.
+    let line = unsafe { Object::share(line) }.and_then(|line| text(&line)).unwrap_or_default();
+    tell(SEND.load(std::sync::atomic::Ordering::Relaxed), &format!("{line}\n"));
+    none()
+}
+
+fn none() -> *mut PyObject {
+    // SAFETY: None, with a reference for the caller.
+    unsafe {
+        let none = ffi::Py_None();
+        ffi::Py_INCREF(none);
+        none
+    }
+}
+
+/// What the C library was asked since the last time, the descriptors that are open, and the number of threads.
+unsafe extern "C" fn look(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    let was = trace::pause();
+    let calls = std::mem::take(&mut *CALLS.lock().unwrap_or_else(|e| e.into_inner()));
+    let asked = trace::take();
+    let result = answer(&calls, &asked.env_names);
+    trace::resume(was);
+    match result {
+        Some(answer) => answer.into_raw(),
+        None => none(),
+    }
+}
+
+fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) -> Option<Object> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let calls = sequence(calls.iter().map(|call| Object::decoded(call.text().to_bytes())))?;
+        let bytes = |b: &Vec<u8>| Object::own(ffi::PyBytes_FromStringAndSize(b.as_ptr().cast(), b.len() as isize));
+        let names = sequence(names.iter().map(bytes))?;
+        let number = |n: usize| Object::own(ffi::PyLong_FromSize_t(n));
+        let open = file::open_descriptors().unwrap_or_default();
+        let open = sequence(open.iter().map(|&fd| number(fd as usize)))?;
+        let threads = number(file::list(b"/proc/self/task").map_or(1, |tasks| tasks.len()))?;
+        Object::own(ffi::PyTuple_Pack(4, calls.raw(), names.raw(), open.raw(), threads.raw()))
+    }
+}
+
+/// Is it an extension that is initialised once a process (PEP 489)?
+unsafe extern "C" fn once(_: *mut PyObject, module: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with the GIL held; a definition lives for ever.
+    unsafe {
+        let definition =
+            if ffi::PyModule_Check(module) == 0 { std::ptr::null_mut() } else { ffi::PyModule_GetDef(module) };
+        ffi::PyErr_Clear();
+        ffi::PyBool_FromLong((definition.is_null() || (*definition).m_slots.is_null()).into())
+    }
+}
