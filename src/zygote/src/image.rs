@@ -19,6 +19,8 @@ use pyzy_sys::net::{self, Wait};
 use pyzy_sys::{arch, process, signal};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
+use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
@@ -326,16 +328,59 @@ pub fn writable(maps: &[u8]) -> impl Iterator<Item = (u64, u64)> {
     mappings(maps).filter(|m| m.protection & (READ | WRITE) == READ | WRITE).map(|m| (m.start, m.end))
 }
 
+/// A list in memory that was set aside.
+struct List<T: Copy + 'static> {
+    room: &'static mut [MaybeUninit<T>],
+    length: usize,
+}
+
+impl<T: Copy> List<T> {
+    fn new(room: &'static mut [u8]) -> List<T> {
+        // SAFETY: any bytes are uninitialised memory.
+        let (_, room, _) = unsafe { room.align_to_mut() };
+        List { room, length: 0 }
+    }
+
+    fn is_full(&self) -> bool {
+        self.length == self.room.len()
+    }
+
+    fn push(&mut self, item: T) {
+        self.room[self.length].write(item);
+        self.length += 1;
+    }
+
+    fn truncate(&mut self, length: usize) {
+        self.length = self.length.min(length);
+    }
+}
+
+impl<T: Copy> Deref for List<T> {
+    type Target = [T];
+
+    fn deref(&self) -> &[T] {
+        // SAFETY: so many were written.
+        unsafe { self.room[..self.length].assume_init_ref() }
+    }
+}
+
+impl<T: Copy> DerefMut for List<T> {
+    fn deref_mut(&mut self) -> &mut [T] {
+        // SAFETY: so many were written.
+        unsafe { self.room[..self.length].assume_init_mut() }
+    }
+}
+
 /// The memory of this process, as it goes into an image.
 struct Capture<'a> {
     /// Files that may be mapped instead of being written once more, if that is wanted.
     table: Option<&'a Table<'a>>,
     /// For comparing memory with a file.
     buffer: Vec<u8>,
-    /// Set aside, and no part of the image: for reading the map without changing it.
+    /// Set aside, and no part of the image, as the lists are: for reading the map without changing it.
     scratch: &'static mut [u8],
-    regions: Vec<Region>,
-    patches: Vec<Patch>,
+    regions: List<Region>,
+    patches: List<Patch>,
     /// Where the kernel's page of functions lies.
     vdso: (u64, u64),
     stack: (u64, u64),
@@ -348,17 +393,22 @@ struct Capture<'a> {
 
 impl<'a> Capture<'a> {
     fn new(table: Option<&'a Table<'a>>) -> Result<Capture<'a>, String> {
-        const SCRATCH: usize = 1 << 20;
+        const MAP: usize = 1 << 20;
+        const MOST: usize = 4096;
+        let (regions, patches) = (MOST * size_of::<Region>(), MOST * size_of::<Patch>());
+        let size = MAP + regions + patches;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh mapping, never unmapped; shared, so that it becomes no part of its neighbours.
         let scratch = unsafe {
-            let at = libc::mmap(std::ptr::null_mut(), SCRATCH, protection, flags, -1, 0);
+            let at = libc::mmap(std::ptr::null_mut(), size, protection, flags, -1, 0);
             if at == libc::MAP_FAILED {
                 return Err("no memory".into());
             }
-            std::slice::from_raw_parts_mut(at.cast::<u8>(), SCRATCH)
+            std::slice::from_raw_parts_mut(at.cast::<u8>(), size)
         };
-        let (regions, patches) = (Vec::with_capacity(4096), Vec::with_capacity(4096));
+        let (scratch, lists) = scratch.split_at_mut(MAP);
+        let (regions, patches) = lists.split_at_mut(regions);
+        let (regions, patches) = (List::new(regions), List::new(patches));
         let pointers = StackPointers::find()?;
         let maps = std::fs::read("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
         let stack = mappings(&maps).find(|m| m.name == b"[stack]").ok_or("no stack")?;
@@ -394,7 +444,7 @@ impl<'a> Capture<'a> {
                 // The kernel's own; every process has them.
                 b"[vvar]" | b"[vvar_vclock]" | b"[vsyscall]" => {}
                 _ if protection & READ == 0 || start == scratch => {}
-                _ if self.regions.len() == self.regions.capacity() => return None,
+                _ if self.regions.is_full() => return None,
                 _ => {
                     let file = self.table.and_then(|table| place_of(table, &mut self.buffer, &mapping));
                     let offset = file.map(|_| offset);
@@ -443,7 +493,7 @@ impl<'a> Capture<'a> {
                     self.regions[index] = region;
                     first = false;
                 } else {
-                    assert!(self.regions.len() < self.regions.capacity(), "too many regions");
+                    assert!(!self.regions.is_full(), "too many regions");
                     self.regions.push(region);
                 }
                 part += length as usize;
@@ -476,7 +526,7 @@ impl<'a> Capture<'a> {
     fn find_patches(&mut self) -> Option<()> {
         let canary = arch::CANARY.map(|offset| (arch::thread_pointer() + offset) as u64);
         let (vdso, held) = (self.vdso, self.stack);
-        for region in &mut self.regions {
+        for region in self.regions.iter_mut() {
             if region.protection & EXECUTE != 0 || region.file.is_some() {
                 continue;
             }
@@ -507,7 +557,7 @@ impl<'a> Capture<'a> {
                     None
                 };
                 if let Some((value, offset)) = found {
-                    (self.patches.len() < self.patches.capacity()).then_some(())?;
+                    (!self.patches.is_full()).then_some(())?;
                     self.patches.push(Patch { address, value, offset: offset as u32 });
                     region.protection |= WRITE;
                 }
@@ -521,7 +571,7 @@ impl<'a> Capture<'a> {
         let boot = std::fs::read("/proc/sys/kernel/random/boot_id").ok()?;
         const AT_MINSIGSTKSZ: u64 = 51;
         let abilities = [libc::AT_HWCAP, libc::AT_HWCAP2, AT_MINSIGSTKSZ].map(|kind| vector.get(kind));
-        let regions = &self.regions;
+        let regions = &self.regions[..];
         Parts {
             key: maker.image.key,
             version: VERSION.as_bytes(),

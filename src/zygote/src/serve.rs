@@ -164,7 +164,7 @@ impl<'a> Zygote<'a> {
             spare_due: 0,
             changed: Vec::new(),
             imager: None,
-            buffer: vec![0; wire::MAX_MESSAGE + 1],
+            buffer: Vec::new(),
             last_use: process::clock(libc::CLOCK_BOOTTIME),
             session,
             cgroup: file::read_file(b"/proc/self/cgroup", 1 << 16).ok(),
@@ -172,6 +172,7 @@ impl<'a> Zygote<'a> {
         };
         // Before anybody's request is read: an image holds nothing but what start-up made.
         zygote.imager = Imager::fork(start, zygote.prepared);
+        zygote.buffer = vec![0; wire::MAX_MESSAGE + 1];
         zygote.changed = spare::train(zygote.prepared);
         if zygote.publish().is_err() {
             zygote.page.remove();
