@@ -104,7 +104,7 @@ pub fn without_redundant<'a>(
         let path = first.unwrap_or(path);
         let implied = facts.is_none()
             && !path.ends_with(b"/")
-            && slashes(path).last().is_some_and(|at| kept(&path[..at]))
+            && slashes(path).next_back().is_some_and(|at| kept(&path[..at]))
             && !is_named(path);
         if !implied && !left.iter().any(|(known, _)| *known == path) {
             left.push((path, facts));

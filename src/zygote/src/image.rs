@@ -360,14 +360,14 @@ impl<T: Copy> Deref for List<T> {
 
     fn deref(&self) -> &[T] {
         // SAFETY: so many were written.
-        unsafe { self.room[..self.length].assume_init_ref() }
+        unsafe { std::slice::from_raw_parts(self.room.as_ptr().cast(), self.length) }
     }
 }
 
 impl<T: Copy> DerefMut for List<T> {
     fn deref_mut(&mut self) -> &mut [T] {
         // SAFETY: so many were written.
-        unsafe { self.room[..self.length].assume_init_mut() }
+        unsafe { std::slice::from_raw_parts_mut(self.room.as_mut_ptr().cast(), self.length) }
     }
 }
 
