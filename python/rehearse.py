@@ -331,16 +331,47 @@ def looks_at_the_run(dis, code, module):
     return None
 
 
-def rehearse(stdlib, roots, send):
+def imports_of(path):
+    """What the module-level code of a script imports, read from its source, which does not run."""
+    try:
+        with open(path, "rb") as f:
+            tree = compile(f.read(), path, "exec", 0x400, True)  # ast.PyCF_ONLY_AST
+    except (OSError, SyntaxError, ValueError, RecursionError, MemoryError):
+        return []
+    found, todo = [], list(tree.body)
+    while todo:
+        node = todo.pop(0)
+        kind = type(node).__name__
+        if kind == "Import":
+            found += [(alias.name, None) for alias in node.names]
+        elif kind == "ImportFrom" and not node.level:
+            found.append((node.module, None))
+            # A submodule, if the package has no such name.
+            found += [(f"{node.module}.{alias.name}", alias.name) for alias in node.names if alias.name != "*"]
+        elif kind in ("If", "Try", "TryStar", "With"):
+            inner = [*node.body, *getattr(node, "orelse", ()), *getattr(node, "finalbody", ())]
+            for handler in getattr(node, "handlers", ()):
+                inner += handler.body
+            todo[:0] = inner
+    return found
+
+
+def is_submodule(name, attribute):
+    package = sys.modules.get(name.rpartition(".")[0])
+    return hasattr(package, "__path__") and not hasattr(package, attribute)
+
+
+def rehearse(stdlib, roots, script, send):
     """Imports all of them, and tells what came of it, a line each."""
+    own = imports_of(script) if script else []
     for name, module in list(sys.modules.items()):
         adopt(name, module)
     settle()
     sys.setprofile(profile)
-    for name in stdlib + roots:
+    for name, attribute in [(name, None) for name in stdlib + roots] + own:
         send(f"root\t{name}")
         try:
-            if name not in sys.modules:
+            if name not in sys.modules and (attribute is None or is_submodule(name, attribute)):
                 load_root(name)
         except BaseException:
             pass

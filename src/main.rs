@@ -7,6 +7,7 @@
 
 mod cli;
 mod image_file;
+mod project;
 mod zygote_start;
 
 use std::process::ExitCode;

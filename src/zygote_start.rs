@@ -7,6 +7,7 @@
 //! `RUNTIME/KEY.failed`, where the launcher and `pyzy doctor` see them.
 
 use crate::image_file;
+use crate::project;
 use pyzy_core::fresh::{self, Table};
 use pyzy_core::key::{Identity, Key};
 use pyzy_core::reason::Reason;
@@ -436,7 +437,8 @@ impl Starter<'_> {
             descriptor,
             in_session: self.forked.facts.terminal,
             image,
-            preload: &self.warm.preload,
+            preload: &project::list(&self.warm.preload).unwrap_or_default(),
+            own_script: self.warm.own_script.as_deref().unwrap_or_default(),
             changes: changes.map(|(name, value)| (&name[..], value.as_deref())).collect(),
             table,
         }

@@ -21,7 +21,7 @@ fn help_and_version() {
     assert_eq!(s.run(&["--version"]).good(), format!("pyzy {}\n", env!("CARGO_PKG_VERSION")));
     let all = s.run(&["--help"]).good();
     assert_eq!(s.run(&["help"]).good(), all);
-    for topic in ["status", "stop", "stats", "why", "doctor", "shims", "env", "zygote"] {
+    for topic in ["status", "stop", "stats", "why", "doctor", "shims", "env", "preload", "zygote"] {
         assert!(all.contains(&format!("\n  {topic} ")), "{topic}");
         let text = s.run(&["help", topic]).good();
         assert!(text.starts_with(&format!("usage: pyzy {topic}")));

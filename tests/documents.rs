@@ -140,11 +140,14 @@ fn claimed(span: &str) -> Vec<PathBuf> {
             let (first, rest) = word.split_once('/').unwrap_or((word, ""));
             let inside = !rest.is_empty() && !first.is_empty() && root().join(first).is_dir();
             let named = [".md", ".rs", ".sh", ".toml"].iter().any(|end| word.ends_with(end) && word.len() > end.len());
-            inside || (named && !word.starts_with(['/', '$', '~']))
+            inside || (named && !word.starts_with(['/', '$', '~']) && *word != THEIRS)
         })
         .map(PathBuf::from)
         .collect()
 }
+
+/// A file of the projects that pyzy serves.
+const THEIRS: &str = "pyproject.toml";
 
 /// Targets of `[text](target)` that are no addresses.
 fn links(text: &str) -> Vec<&str> {

@@ -25,7 +25,16 @@ pub enum Command {
     Shims { dir: PathBuf, python: Option<OsString> },
     ShimsRemove { dir: PathBuf },
     Env { dir: Option<PathBuf>, shell: Option<Shell> },
+    Preload { json: bool, change: Change, names: Vec<OsString> },
     Zygote(Vec<OsString>),
+}
+
+/// What `pyzy preload` does to a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Change {
+    None,
+    Add,
+    Remove,
 }
 
 /// Which zygote `pyzy stop` is after.
@@ -150,12 +159,14 @@ fn with_options(topic: Topic, rest: Vec<OsString>) -> Result<Command, Usage> {
     while let Some(arg) = parser.next().map_err(wrong)? {
         match (topic, arg) {
             (_, Arg::Long("help") | Arg::Short('h')) => return Ok(Command::Help(Some(topic))),
-            (Topic::Status | Topic::Stop | Topic::Stats | Topic::Doctor, Arg::Long("json")) => seen.json = true,
+            (Topic::Status | Topic::Stop | Topic::Stats | Topic::Doctor | Topic::Preload, Arg::Long("json")) => {
+                seen.json = true
+            }
             (Topic::Stats, Arg::Long("reset")) => seen.reset = true,
             (Topic::Shims, Arg::Long("remove")) => seen.remove = true,
             (Topic::Shims, Arg::Long("python")) => seen.python = Some(parser.value().map_err(wrong)?),
             (Topic::Env, Arg::Long("shell")) => seen.shell = Some(shell(parser.value().map_err(wrong)?)?),
-            (Topic::Stop | Topic::Shims | Topic::Env, Arg::Value(word)) => seen.words.push(word),
+            (Topic::Stop | Topic::Shims | Topic::Env | Topic::Preload, Arg::Value(word)) => seen.words.push(word),
             (_, arg) => return Err(wrong(arg.unexpected())),
         }
     }
@@ -187,6 +198,23 @@ fn finish(topic: Topic, seen: Seen) -> Result<Command, Usage> {
             match dirs.next() {
                 Some(_) => Err(Usage::Clash("one directory at a time", topic)),
                 None => Ok(Command::Env { dir, shell: seen.shell }),
+            }
+        }
+        Topic::Preload => {
+            let mut words = seen.words.into_iter();
+            let change = match words.next().as_deref().map(OsStr::as_bytes) {
+                Some(b"list") => Change::None,
+                Some(b"add") => Change::Add,
+                Some(b"remove") => Change::Remove,
+                Some(_) => return Err(Usage::Clash("it is list, add or remove", topic)),
+                None => return Err(Usage::Missing("list, add or remove", topic)),
+            };
+            let names: Vec<OsString> = words.collect();
+            match (change, names.is_empty()) {
+                (Change::None, false) => Err(Usage::Clash("list takes no names", topic)),
+                (Change::Add | Change::Remove, true) => Err(Usage::Missing("a name", topic)),
+                (Change::Add | Change::Remove, false) if json => Err(Usage::Clash("--json goes with list", topic)),
+                _ => Ok(Command::Preload { json, change, names }),
             }
         }
         Topic::Why | Topic::Zygote => unreachable!("these keep their words"),
@@ -256,6 +284,17 @@ mod tests {
         assert_eq!(p("why --modules --json -u x.py --json --help"), Ok(both));
         assert_eq!(p("why --json -u x.py --json --help"), Ok(Command::Why { json: true, modules: false, line }));
         assert_eq!(p("zygote --foreground"), Ok(Command::Zygote(vec!["--foreground".into()])));
+    }
+
+    #[test]
+    fn lists_of_modules() {
+        let names = ["click", "yaml"].map(OsString::from).to_vec();
+        assert_eq!(p("preload add click yaml"), Ok(Command::Preload { json: false, change: Change::Add, names }));
+        let list = Command::Preload { json: true, change: Change::None, names: vec![] };
+        assert_eq!(p("preload list --json"), Ok(list));
+        for bad in ["preload", "preload add", "preload remove", "preload list x", "preload x", "preload add --json x"] {
+            assert!(p(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -11,9 +11,12 @@ use super::place::{self, Installation};
 use super::world::World;
 use super::zygotes::{self, Life};
 use super::{Report, doctor_path, images, show, stats};
+use pyzy_core::preload::{self, Entry};
 use pyzy_core::reason::Reason;
 use pyzy_core::route;
 use pyzy_core::{vars, version};
+use pyzy_launch::plan::Preload;
+use pyzy_launch::project as nearest;
 use pyzy_sys::process;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -67,6 +70,7 @@ pub fn run(world: &World, json: bool) -> Result<Report, Failure> {
     installation(world, &mut checks);
     doctor_path::check(world, &mut checks);
     variables(world, &mut checks);
+    project_file(world, &mut checks);
     directories(world, &mut checks);
     system(&mut checks);
     restore(world, &mut checks);
@@ -171,9 +175,42 @@ fn variables(world: &World, checks: &mut Vec<Check>) {
         let seen = format!("{} means nothing to pyzy", show::text(vars::name_of(entry)));
         checks.push(Check::warn(subject, seen, "see the names in docs/environment.md"));
     }
+    for word in bad_words(world.var(vars::PRELOAD).unwrap_or_default().as_bytes()) {
+        let seen = format!("PYZY_PRELOAD has '{word}', which is not the name of a module");
+        checks.push(Check::warn(subject, seen, "name modules as `import` takes them, between commas"));
+    }
     if checks.len() == before {
         checks.push(Check::ok(subject, "nothing is switched off"));
     }
+}
+
+fn bad_words(list: &[u8]) -> Vec<String> {
+    let words = preload::entries(list).filter_map(|entry| match entry {
+        Entry::Bad(word) => Some(show::text(word)),
+        _ => None,
+    });
+    words.collect()
+}
+
+/// The file that speaks for scripts in this directory.
+fn project_file(world: &World, checks: &mut Vec<Check>) {
+    let subject = "project file";
+    let Some(path) = world.cwd.as_deref().and_then(|cwd| nearest::find(cwd.as_os_str().as_bytes())) else { return };
+    let shown = show::text(&path);
+    let Some(project) = nearest::nearest(nearest::directory(&path)) else {
+        return checks.push(Check::ok(subject, format!("'{shown}' says nothing that counts here")));
+    };
+    let list = crate::project::list(&Preload::Project(project));
+    let bad = list.as_ref().map(|list| bad_words(list)).unwrap_or_default();
+    checks.push(match list {
+        Err(error) => Check::warn(subject, format!("'{shown}' is not honoured: {error}"), "put it right"),
+        Ok(_) if !bad.is_empty() => {
+            let seen = format!("'{shown}' has '{}', which is not the name of a module", bad.join("', '"));
+            Check::warn(subject, seen, "name modules as `import` takes them")
+        }
+        Ok(list) if list.is_empty() => Check::ok(subject, format!("'{shown}' keeps nothing warm")),
+        Ok(list) => Check::ok(subject, format!("'{shown}' keeps {} warm", show::text(&list))),
+    });
 }
 
 fn not_writable(file: &Path) -> Option<String> {

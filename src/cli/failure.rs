@@ -3,7 +3,7 @@
 //! Owns the sum of the rooms' own errors, the phrase for a system's error, and
 //! which of them are wrong command lines. Each room has its own type.
 
-use super::{args, env, interpreter, notes, place, shims, stop, why};
+use super::{args, env, interpreter, notes, place, preload, shims, stop, why};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
@@ -51,6 +51,7 @@ failures! {
     Stop(stop::Error),
     Env(env::Error),
     Why(why::Error),
+    Preload(preload::Error),
 }
 
 impl Failure {
@@ -64,6 +65,7 @@ impl Failure {
             Failure::Stop(e) => e.hint(),
             Failure::Env(e) => e.hint(),
             Failure::Why(e) => e.hint(),
+            Failure::Preload(e) => e.hint(),
             Failure::Io(_) | Failure::Notes(_) => None,
         }
     }

@@ -15,6 +15,7 @@ pub enum Topic {
     Doctor,
     Shims,
     Env,
+    Preload,
     Zygote,
 }
 
@@ -26,6 +27,7 @@ const TOPICS: &[(Topic, &str, &str, &str)] = &[
     (Topic::Doctor, "doctor", "check the installation, each trouble with its cure", DOCTOR),
     (Topic::Shims, "shims", "fill a directory, or a venv, with shims", SHIMS),
     (Topic::Env, "env", "shell code that puts shims first on PATH", ENV),
+    (Topic::Preload, "preload", "what the project at hand keeps warm", PRELOAD),
     (Topic::Zygote, "zygote", "run a zygote by hand", ZYGOTE),
 ];
 
@@ -137,6 +139,17 @@ Prints shell code that puts the shims of DIR, or of this installation, first
 on PATH, once:
   eval \"$(pyzy env)\"          # bash, zsh
   pyzy env | source           # fish
+";
+
+const PRELOAD: &str = "\
+usage: pyzy preload list [--json]
+       pyzy preload add NAME...
+       pyzy preload remove NAME...
+
+Shows or changes the list `preload` of the table [tool.pyzy] in the nearest
+pyproject.toml, here or above: what is kept warm for the scripts below it. A
+NAME is a module's, or stdlib for a part of the standard library. Everything
+else in the file stays as it is. PYZY_PRELOAD goes before it.
 ";
 
 const ZYGOTE: &str = "\

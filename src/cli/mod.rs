@@ -18,6 +18,7 @@ mod interpreter;
 mod json;
 mod notes;
 mod place;
+mod preload;
 mod proc;
 mod shims;
 mod shims_remove;
@@ -63,6 +64,7 @@ pub fn run(command: Command, world: &World) -> Result<Report, Failure> {
         Command::Shims { dir, python } => shims::run(world, &dir, python.as_deref()),
         Command::ShimsRemove { dir } => shims_remove::run(world, &dir),
         Command::Env { dir, shell } => env::run(world, dir.as_deref(), shell),
+        Command::Preload { json, change, names } => preload::run(world, json, change, &names),
         Command::Zygote(_) => unreachable!("main keeps this one to itself"),
     }
 }

@@ -14,6 +14,7 @@ use super::table::{self, Side};
 use super::world::World;
 use super::{Report, show};
 use crate::image_file;
+use crate::project;
 use pyzy_core::fresh::Table;
 use pyzy_core::locate::LocateError;
 use pyzy_core::preload::{self, Entry};
@@ -22,7 +23,7 @@ use pyzy_core::route::Engine;
 use pyzy_core::vars;
 use pyzy_launch::freshness;
 use pyzy_launch::place::{Place, in_runtime};
-use pyzy_launch::plan::{self, Forked, Invocation, Plan, Warm};
+use pyzy_launch::plan::{self, Forked, Invocation, Plan, Preload, Warm};
 use pyzy_sys::{Errno, file, libc, net, process};
 use std::ffi::OsString;
 use std::fmt;
@@ -64,15 +65,8 @@ pub fn run(world: &World, json: bool, modules: bool, line: &[OsString]) -> Resul
     if plan.found.argv0 != plan.found.file {
         facts.push(("run as", show::text(&plan.found.argv0)));
     }
-    if let Ok(warm) = &plan.warm
-        && !warm.preload.is_empty()
-    {
-        facts.push(("keeps warm", show::text(&warm.preload)));
-        let bad = preload::entries(&warm.preload).filter_map(|entry| match entry {
-            Entry::Bad(word) => Some(("bad name", format!("'{}': {}", show::text(word), preload::NO_NAME))),
-            _ => None,
-        });
-        facts.extend(bad);
+    if let Ok(warm) = &plan.warm {
+        facts.extend(preloaded(warm));
     }
     let mut walk = Walk { call: &call, world, facts, tried: Vec::new(), modules: None };
     let route = walk.route(&plan);
@@ -82,6 +76,30 @@ pub fn run(world: &World, json: bool, modules: bool, line: &[OsString]) -> Resul
     let route = if disabled { Err(Reason::Disabled) } else { route };
     let text = if json { walk.as_json(route) } else { walk.as_text(route).into_bytes() };
     Ok(Report::good(text))
+}
+
+/// What is to be kept warm, who says so, and what is wrong with that.
+fn preloaded(warm: &Warm<'_>) -> Vec<(&'static str, String)> {
+    let mut facts = Vec::new();
+    if let Preload::Project(project) = &warm.preload {
+        facts.push(("project file", show::text(&project.path)));
+    }
+    match project::list(&warm.preload) {
+        Err(error) => facts.push(("not honoured", error.to_string())),
+        Ok(list) if list.is_empty() => {}
+        Ok(list) => {
+            facts.push(("keeps warm", show::text(&list)));
+            let bad = preload::entries(&list).filter_map(|entry| match entry {
+                Entry::Bad(word) => Some(("bad name", format!("'{}': {}", show::text(word), preload::NO_NAME))),
+                _ => None,
+            });
+            facts.extend(bad);
+        }
+    }
+    if warm.own_script.is_some() {
+        facts.push(("for", "this script alone, with its own imports".into()));
+    }
+    facts
 }
 
 /// How long it is remembered that a zygote could not be started, and that an image could not be made; the launcher's

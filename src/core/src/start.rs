@@ -81,8 +81,10 @@ pub struct Start<'a> {
     pub in_session: bool,
     /// An image is to be made.
     pub image: Option<ImageStart<'a>>,
-    /// What PYZY_PRELOAD says of warm modules.
+    /// What is to be kept warm, as a list.
     pub preload: &'a [u8],
+    /// The script whose imports are to be kept warm as well; empty for none.
+    pub own_script: &'a [u8],
     /// What start-up code does to the environment: names with values, or without one to remove it.
     pub changes: Vec<(&'a [u8], Option<&'a [u8]>)>,
     /// The freshness table, encoded.
@@ -120,6 +122,7 @@ impl<'a> Start<'a> {
             out.put_bytes(image.label);
         }
         out.put_bytes(self.preload);
+        out.put_bytes(self.own_script);
         out.put_u32(self.changes.len() as u32);
         for (name, value) in &self.changes {
             out.put_bytes(name);
@@ -159,6 +162,7 @@ impl<'a> Start<'a> {
                 _ => return None,
             },
             preload: take.bytes()?,
+            own_script: take.bytes()?,
             changes: {
                 let count = take.u32()?;
                 (0..count).map(|_| change(&mut take)).collect::<Option<_>>()?
@@ -216,6 +220,7 @@ mod tests {
                 label: b"u:r",
             }),
             preload: b"off",
+            own_script: b"/x.py",
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",
         };

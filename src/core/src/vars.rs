@@ -34,6 +34,8 @@ pub const IMAGE_MB: &str = "PYZY_IMAGE_MB";
 pub const DEBUGGABLE: &str = "PYZY_DEBUGGABLE";
 /// `PYZY_PRELOAD`: which modules are kept warm, a list as [`crate::preload`] reads it.
 pub const PRELOAD: &str = "PYZY_PRELOAD";
+/// `PYZY_CACHE_SCRIPT`: any value but empty or 0 gives a script a zygote of its own, with its imports warm.
+pub const CACHE_SCRIPT: &str = "PYZY_CACHE_SCRIPT";
 /// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
 pub const LOOP: &str = "PYZY_LOOP";
 
@@ -52,6 +54,10 @@ pub const ALL: &[Variable] = &[
     Variable {
         name: PRELOAD,
         text: "modules to keep warm, between commas; stdlib: a part of the standard library (none)",
+    },
+    Variable {
+        name: CACHE_SCRIPT,
+        text: "any value but empty or 0: a zygote for this script alone, with its own imports warm",
     },
     Variable { name: LOOP, text: "internal: marks a call that went through another tool's shim" },
 ];

@@ -15,4 +15,5 @@ pub mod freshness;
 pub mod installation;
 pub mod place;
 pub mod plan;
+pub mod project;
 pub mod world;

@@ -2,6 +2,7 @@
 
 use crate::facts::{self, Facts};
 use crate::place::{self, Place};
+use crate::project::{self, Project};
 use crate::world::Real;
 use alloc::vec::Vec;
 use pyzy_core::cmdline::CommandLine;
@@ -67,8 +68,20 @@ pub struct Warm<'a> {
     pub start: Identity,
     /// The key of the image.
     pub image: Key,
-    /// What is to be kept warm; empty for nothing.
-    pub preload: Vec<u8>,
+    /// What is to be kept warm.
+    pub preload: Preload,
+    /// The script, whose own imports are to be kept warm: an absolute path.
+    pub own_script: Option<Vec<u8>>,
+}
+
+/// Who says what is to be kept warm.
+pub enum Preload {
+    /// Nobody.
+    Nothing,
+    /// PYZY_PRELOAD.
+    Variable(Vec<u8>),
+    /// A project's file, which the full program reads.
+    Project(Project),
 }
 
 /// What the fork engine needs besides: the caller's own state.
@@ -102,26 +115,23 @@ pub fn plan<'a>(call: &Invocation<'a>) -> Result<Plan<'a>, LocateError> {
 fn warm<'a>(call: &Invocation<'a>, found: &Found, environ: &[Vec<u8>]) -> Result<Warm<'a>, Reason> {
     let (engines, line) = route::decide(call.argv, call.environ)?;
     found.warm?;
-    check_script(line.script)?;
+    let is_directory = check_script(line.script)?;
     if call.secure {
         return Err(Reason::Privileged);
     }
     check_standard_streams()?;
     facts::check_memory_limits()?;
     let mut start = identify(call, found, environ, &line)?;
-    let preload = vars::get(call.environ, vars::PRELOAD).filter(|list| !preload::is_off(list)).unwrap_or_default();
-    // What is warm decides what a script gets.
-    if !preload.is_empty() {
-        start.add("preload", preload);
-    }
+    let preload = preload(call, line.script, is_directory, &mut start);
+    let own_script = own_script(call, line.script, is_directory, &mut start);
     let mut image = start.clone();
     image.add("kernel", &process::uname().map_err(|_| Reason::System)?);
     image.add_numbers("user", &[process::effective_user().into()]);
-    Ok(Warm { engines, line, image: image.key(), start, preload: preload.to_vec() })
+    Ok(Warm { engines, line, image: image.key(), start, preload, own_script })
 }
 
-/// A file that can be read from its beginning, now and by somebody else; or a directory.
-fn check_script(script: &[u8]) -> Result<(), Reason> {
+/// A file that can be read from its beginning, now and by somebody else; or a directory, then true.
+fn check_script(script: &[u8]) -> Result<bool, Reason> {
     // What these name depends on who asks.
     if script.starts_with(b"/dev/") || script.starts_with(b"/proc/") {
         return Err(Reason::ScriptNotRegular);
@@ -130,7 +140,39 @@ fn check_script(script: &[u8]) -> Result<(), Reason> {
     if !stat.is_file() && !stat.is_dir() {
         return Err(Reason::ScriptNotRegular);
     }
-    file::access(script, libc::R_OK).map_err(|_| Reason::ScriptUnreadable)
+    file::access(script, libc::R_OK).map_err(|_| Reason::ScriptUnreadable)?;
+    Ok(stat.is_dir())
+}
+
+/// What is warm decides what a script gets: it is part of the identity. A variable that is set, to whatever, goes before
+/// the project's file.
+fn preload(call: &Invocation, script: &[u8], is_directory: bool, start: &mut Identity) -> Preload {
+    if let Some(list) = vars::get(call.environ, vars::PRELOAD) {
+        if preload::is_off(list) {
+            return Preload::Nothing;
+        }
+        start.add("preload", list);
+        return Preload::Variable(list.to_vec());
+    }
+    let project = project::absolute(script)
+        .and_then(|path| project::nearest(if is_directory { &path } else { project::directory(&path) }));
+    match project {
+        Some(project) => {
+            start.add("project", &project.content);
+            Preload::Project(project)
+        }
+        None => Preload::Nothing,
+    }
+}
+
+/// The script, if it is to have a zygote of its own.
+fn own_script(call: &Invocation, script: &[u8], is_directory: bool, start: &mut Identity) -> Option<Vec<u8>> {
+    if is_directory || !vars::is_on(call.environ, vars::CACHE_SCRIPT) {
+        return None;
+    }
+    let path = project::absolute(script)?;
+    start.add("own script", &path);
+    Some(path)
 }
 
 /// CPython refuses to start on a directory (`Python/pylifecycle.c`, init_sys_streams).

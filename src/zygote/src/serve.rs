@@ -70,7 +70,7 @@ struct Zygote<'a> {
 /// Publishes the socket and serves until it is time to leave; gives the exit code.
 pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let log = Log(start.log);
-    let Some(prepared) = Prepared::new(before, &start.changes, start.preload) else {
+    let Some(prepared) = Prepared::new(before, start) else {
         log.line(&format!("cannot prepare: {}", worker::take_exception()));
         return 1;
     };

@@ -13,6 +13,7 @@ use crate::{holes, importer, names, path0, quiet, warm};
 use pyo3::ffi;
 use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::reason::Reason;
+use pyzy_core::start::Start;
 use pyzy_core::wire::{self, Answer, Ask, Request};
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::memory::{self, Layout};
@@ -78,8 +79,8 @@ pub struct Prepared {
 
 impl Prepared {
     /// Compiles the Python part in a namespace of its own. `before` is the environment before the interpreter
-    /// started; `reported` is what the probe saw start-up code change, also where that makes no difference here.
-    pub fn new(before: &[CString], reported: &[(&[u8], Option<&[u8]>)], preload: &[u8]) -> Option<Prepared> {
+    /// started; `start` has what the probe saw start-up code change, also where that makes no difference here.
+    pub fn new(before: &[CString], start: &Start) -> Option<Prepared> {
         // SAFETY: the GIL is held; C strings and live objects.
         unsafe {
             let globals = Object::own(ffi::PyDict_New())?;
@@ -88,11 +89,11 @@ impl Prepared {
             Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
             let adopter = Adopter::new(&globals)?;
             let mut changes = changes(before, &environment());
-            for (name, value) in reported {
+            for (name, value) in &start.changes {
                 changes.push((CString::new(*name).ok()?, value.and_then(|v| CString::new(v).ok())));
             }
             let layout = quiet::find_layout();
-            let warmed = warm::prepare(layout.as_ref(), preload);
+            let warmed = warm::prepare(layout.as_ref(), start);
             (!warmed.is_spoilt).then_some(())?;
             let (lasting, modules) = (warmed.lasting, warmed.told.text());
             importer::prepare();

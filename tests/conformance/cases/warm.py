@@ -196,3 +196,42 @@ for name, change in {
 package("changed/data", {"mine.py": PURE_DEEDS["reads-its-data"], "data.txt": "data"}, AGAIN % ("echo other > %s/data.txt" % SITE), {"mine": True}, run=registry.shell)
 package("changed/absent-installed", {"mine.py": "try:\n    import faster\nexcept ImportError:\n    faster = None\nV = faster is None\n"}, AGAIN % ("echo > %s/faster.py" % SITE), {"mine": True}, run=registry.shell)
 package("changed/dependency", {"mine.py": "import other\nV = other.V\n", "other.py": "V = 5\n"}, AGAIN % ("echo 'V = 55555' > %s/other.py" % SITE), {"mine": True}, run=registry.shell)
+
+# A project's file says what is kept warm: the nearest above the script.
+def project(name, text, imports, script="p/x.py", preload=None, more_files=None, **more):
+    """A script below a pyproject.toml; without PYZY_PRELOAD unless told."""
+    files = {USER: installed(PURE), "pyproject.toml": text, "p/x.py": SAY, "p/prime.py": "pass\n", **(more_files or {})}
+    if text is None:
+        del files["pyproject.toml"]
+    more["env"] = {"HOME": "@DIR@", "PYZY_PRELOAD": preload}
+    registry.case("warm/project/" + name, script, files=files, imports=imports, prime_script="@DIR@/p/prime.py", **more)
+
+
+NAMED = "[project]\nname = 'x'\n\n[tool.pyzy]\npreload = ['stdlib', 'mine']\n"
+project("above", NAMED, {"mine": True})
+project("absolute", NAMED, {"mine": True}, script="@DIR@/p/x.py")
+project("by-dots", NAMED, {"mine": True}, script="p/../p/./x.py")
+project("in-one-line", "tool = { pyzy = { preload = ['mine'] } }\n", {"mine": True})
+project("variable-first", NAMED, {"mine": None}, preload="off")
+project("variable-empty", NAMED, {"mine": None}, preload="")
+project("nearest-silent", NAMED, {"mine": None}, more_files={"p/pyproject.toml": "[project]\nname = 'y'\n"})
+project("nearest-speaks", "[tool.pyzy]\npreload = ['stdlib']\n", {"mine": True}, more_files={"p/pyproject.toml": NAMED})
+project("malformed", "[tool.pyzy\npreload = ['mine']\n", {"mine": None})
+project("no-list", "[tool.pyzy]\npreload = 'mine'\n", {"mine": None})
+project("bad-names", "[tool.pyzy]\npreload = ['no such', 'mine', '']\n", {"mine": True})
+project("not-text", b"\xff\xfe [tool.pyzy]\n", {"mine": None})
+project("a-directory", None, {"mine": None}, more_files={"pyproject.toml/pyzy": ""})
+
+# PYZY_CACHE_SCRIPT: the script's own imports are warm; its code runs once, in the run.
+def own(name, script, imports, files=None, **more):
+    """A script with a zygote of its own."""
+    more["env"] = {"HOME": "@DIR@", "PYZY_CACHE_SCRIPT": "1", **more.get("env", {})}
+    registry.case("warm/own/" + name, "x.py", files={USER: installed(PURE), "x.py": script, **(files or {})}, imports=imports, prime_script="@DIR@/x.py", tree=False, **more)
+
+
+own("imports", "open('ran', 'a').write('x')\nimport sys, json\n" + SAY + "print(json.dumps(1))\n", {"mine": True, "json": True})
+own("from", "from mine import sub\nfrom mine.later import X\nprint(sub.W, X)\n", {"mine": True, "mine.later": True})
+own("guarded", "try:\n    import nowhere\nexcept ImportError:\n    import mine\nif True:\n    import textwrap\nprint(mine.V, textwrap.dedent(' a'))\n", {"mine": True})
+own("with-list", "import mine.later\nprint(mine.later.X)\n", {"mine.later": True}, env={"PYZY_PRELOAD": "stdlib"})
+own("beside", "import mine\nprint(mine.V)\n", {"mine": False}, files={"mine.py": "V = 'beside'\n"})
+own("own-syntax-error", "import mine\nprint(mine.V\n", {})

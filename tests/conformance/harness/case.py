@@ -59,12 +59,13 @@ class Case:
     argv: Tuple[Union[str, bytes], ...]
     files: Dict[str, Any]
     program: Optional[str] = "python3"  # the name on PATH; None: argv[0] is a path
-    imports: Dict[str, bool] = dataclasses.field(default_factory=dict)  # was this import a hand-over of a warm module?
+    imports: Dict[str, Optional[bool]] = dataclasses.field(default_factory=dict)  # was this import a hand-over of a warm module? None: not told of, for nothing is warm
     route: Any = WARM  # WARM, ANY, a reason, a tuple of reasons, a list with one per line, or one of these for each engine
     env: Dict[str, Optional[str]] = dataclasses.field(default_factory=dict)
     environ: Optional[Sequence[Union[str, bytes]]] = None  # the whole environment, raw
     prime_env: Dict[str, Optional[str]] = dataclasses.field(default_factory=dict)
     options: Tuple[str, ...] = ()  # the options with which the zygote is primed
+    prime_script: Optional[str] = None  # the script with which the zygote is primed (one of the world's)
     prime_bin: Optional[str] = None  # a shell line's `python3` is primed under this name
     fds: Dict[int, Any] = dataclasses.field(default_factory=dict)
     stdin: Optional[bytes] = None  # bytes through a pipe; None: fds[0] or /dev/null

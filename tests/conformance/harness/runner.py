@@ -117,7 +117,8 @@ class Primer:
     def _once(self, case: Case, directory: str, log: str) -> str:
         environ = build_environ(case, self.world, directory, log, prime=True)
         program = case.prime_bin or (case.program if case.program and case.program.startswith("python") else "python3")
-        argv = [program, *case.options, self.world.prime_script]
+        script = self.world.expand(case.prime_script, directory) if case.prime_script else self.world.prime_script
+        argv = [program, *case.options, script]
         kinds = {n: kind for n, kind in descriptors(case).items() if n < 3 and kind in ("tty", "null", "pipe", "closed")}
         kinds = {n: "null" if kind == "pipe" and n == 0 else kind for n, kind in kinds.items()}
         fds = {**{0: "null", 1: "pipe", 2: "pipe"}, **kinds}

@@ -26,10 +26,11 @@ use node::{Node, State};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
 use pyzy_core::preload::{self, Entry};
+use pyzy_core::start::Start;
 use pyzy_sys::{file, process};
 use record::{CALLS, Recorder, item};
 use registrations::{StandIns, set_recorder, tell};
-use rehearsal::Verdict;
+use rehearsal::{Programme, Verdict};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use world::{Paths, World};
@@ -64,10 +65,10 @@ pub struct Warmed {
     pub is_spoilt: bool,
 }
 
-/// In the zygote: imports what `preload` names, and hides what it did. Nothing is warm where anything is odd.
-pub fn prepare(layout: Option<&Layout>, preload: &[u8]) -> Warmed {
+/// In the zygote: imports what somebody wants warm, and hides what it did. Nothing is warm where anything is odd.
+pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     let mut warmed = Warmed::default();
-    let wanted = Wanted::new(preload, &mut warmed.told);
+    let wanted = Wanted::new(start, &mut warmed.told);
     if wanted.is_empty() {
         return warmed;
     }
@@ -89,7 +90,10 @@ pub fn prepare(layout: Option<&Layout>, preload: &[u8]) -> Warmed {
         warmed.told.all("start-up leaves something unusual: finders, hooks, or names of the standard library");
         return warmed;
     };
-    let mut lasting: Vec<Vec<u8>> = mapped_files().into_iter().filter(|path| !before.contains(path)).collect();
+    // A script whose imports are warm, when it changes, may have others.
+    let script = (!wanted.script.is_empty()).then(|| wanted.script.clone());
+    let mut lasting: Vec<Vec<u8>> =
+        mapped_files().into_iter().filter(|path| !before.contains(path)).chain(script).collect();
     let packages = store.nodes.iter().filter(|node| node.state.get() == State::Hidden && node.refused.is_none());
     for (_, directory) in packages.filter_map(|node| node.package.as_ref()) {
         let directory = node::text(directory).unwrap_or_default().into_bytes();
@@ -117,12 +121,14 @@ pub fn prepare(layout: Option<&Layout>, preload: &[u8]) -> Warmed {
 struct Wanted {
     stdlib: bool,
     modules: Vec<String>,
+    /// A script whose own imports are wanted; empty for none.
+    script: Vec<u8>,
 }
 
 impl Wanted {
-    fn new(preload: &[u8], told: &mut Notes) -> Wanted {
-        let mut wanted = Wanted { stdlib: false, modules: Vec::new() };
-        for entry in preload::entries(preload) {
+    fn new(start: &Start, told: &mut Notes) -> Wanted {
+        let mut wanted = Wanted { stdlib: false, modules: Vec::new(), script: start.own_script.to_vec() };
+        for entry in preload::entries(start.preload) {
             match entry {
                 Entry::Stdlib => wanted.stdlib = true,
                 Entry::Module(name) if !wanted.modules.iter().any(|known| known == name) => {
@@ -136,7 +142,7 @@ impl Wanted {
     }
 
     fn is_empty(&self) -> bool {
-        !self.stdlib && self.modules.is_empty()
+        !self.stdlib && self.modules.is_empty() && self.script.is_empty()
     }
 }
 
@@ -227,9 +233,14 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     }
     let stdlib: Vec<&str> = if wanted.stdlib { list::MODULES.split_whitespace().collect() } else { Vec::new() };
     let roots: Vec<&str> = wanted.modules.iter().map(|name| &name[..]).collect();
-    let verdict = match roots.is_empty() {
+    let verdict = match roots.is_empty() && wanted.script.is_empty() {
         true => Verdict::default(),
-        false => rehearsal::rehearse(&stdlib, &roots, &world.paths.library_directories()),
+        false => rehearsal::rehearse(&Programme {
+            stdlib: &stdlib,
+            roots: &roots,
+            script: &wanted.script,
+            library: &world.paths.library_directories(),
+        }),
     };
     for (name, why) in &verdict.refused {
         told.refused(name, why);

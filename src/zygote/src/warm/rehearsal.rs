@@ -39,9 +39,22 @@ pub struct Verdict {
     pub reads: Vec<(String, CString)>,
 }
 
-/// Imports `roots` in a child, after `stdlib`, and gives its verdict.
-pub fn rehearse(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>]) -> Verdict {
-    let told = run(stdlib, roots, library).unwrap_or_default();
+/// What is to be rehearsed.
+pub struct Programme<'a> {
+    /// The curated list, or nothing.
+    pub stdlib: &'a [&'a str],
+    /// Modules that somebody has named.
+    pub roots: &'a [&'a str],
+    /// A script whose own imports count as named; its code does not run. Empty for none.
+    pub script: &'a [u8],
+    /// The directories of the standard library.
+    pub library: &'a [Vec<u8>],
+}
+
+/// Imports all of it in a child, and gives its verdict.
+pub fn rehearse(programme: &Programme) -> Verdict {
+    let roots = programme.roots;
+    let told = run(programme).unwrap_or_default();
     let mut verdict = Verdict::default();
     let (mut last, mut ended) = ("", false);
     for line in told.lines() {
@@ -77,7 +90,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// What the child wrote.
-fn run(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>]) -> Option<String> {
+fn run(programme: &Programme) -> Option<String> {
     // SAFETY: a C string; the descriptor is ours.
     let mut told = unsafe {
         let number = libc::memfd_create(c"pyzy-rehearsal".as_ptr(), libc::MFD_CLOEXEC);
@@ -90,7 +103,7 @@ fn run(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>]) -> Option<String> {
         spare::fork(|| {
             let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
             if process::parent_id() == parent {
-                child(stdlib, roots, library, number);
+                child(programme, number);
             }
         })
     };
@@ -107,7 +120,7 @@ fn run(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>]) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn child(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>], number: i32) -> Option<()> {
+fn child(programme: &Programme, number: i32) -> Option<()> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
         let globals = Object::own(ffi::PyDict_New())?;
@@ -123,13 +136,15 @@ fn child(stdlib: &[&str], roots: &[&str], library: &[Vec<u8>], number: i32) -> O
             exempt.chain([pair("threading", "keeps a standard stream"), pair("csv", "changes _csv._dialects")]);
         set(c"ASKED_AGAIN", &sequence(exempt)?);
         set(c"KNOWN", &sequence(KNOWN_EXTENSIONS.split_whitespace().map(|n| Object::decoded(n.as_bytes())))?);
-        set(c"library", &sequence(library.iter().map(|d| Object::decoded(d)))?);
+        set(c"library", &sequence(programme.library.iter().map(|d| Object::decoded(d)))?);
         let send = function(c"send", send)?;
         SEND.store(number, std::sync::atomic::Ordering::Relaxed);
         let words = |names: &[&str]| sequence(names.iter().map(|n| Object::decoded(n.as_bytes())));
         let begin = item(&globals, "begin")?;
         let rehearse = item(&globals, "rehearse")?;
-        let arguments = Object::own(ffi::PyTuple_Pack(3, words(stdlib)?.raw(), words(roots)?.raw(), send.raw()))?;
+        let (stdlib, roots) = (words(programme.stdlib)?, words(programme.roots)?);
+        let script = Object::decoded(programme.script)?;
+        let arguments = Object::own(ffi::PyTuple_Pack(4, stdlib.raw(), roots.raw(), script.raw(), send.raw()))?;
         Object::own(ffi::PyObject_CallObject(begin.raw(), std::ptr::null_mut()))?;
         trace::start_with_deeds(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
         let done = Object::own(ffi::PyObject_CallObject(rehearse.raw(), arguments.raw()));
