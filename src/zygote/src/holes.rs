@@ -30,7 +30,6 @@ pub fn fill() {
     }
     fill_heap();
 }
-
 /// Takes blocks of one size until one comes from a fresh pool, which is given back. With another allocator below
 /// (PYTHONMALLOC) none does, and all are.
 fn fill_pools(size: usize, pool: usize) {
@@ -56,24 +55,45 @@ fn fill_pools(size: usize, pool: usize) {
 /// given back.
 fn fill_heap() {
     const LARGE: usize = 64 * 1024;
-    // SAFETY: a block that is given back at once; it came from the heap's end, if nothing as large is free in between.
-    let end = unsafe {
-        let block = libc::malloc(LARGE);
-        libc::free(block);
-        block as usize
-    };
+    // As long as the heap's end stays where it is, a block may have come from in between.
+    let before = heap_end();
+    let mut end = take(LARGE);
+    for _ in 0..MOST {
+        if heap_end() != before {
+            break;
+        }
+        end = take(LARGE);
+    }
+    // SAFETY: the last block that was taken.
+    unsafe { libc::free(end as *mut c_void) };
     let mut size = LARGE / 2;
     while size >= 24 {
         for _ in 0..MOST {
-            // SAFETY: a block that is kept, unless it is the last.
-            unsafe {
-                let block = libc::malloc(size);
-                if block.is_null() || block as usize >= end {
-                    libc::free(block);
-                    break;
-                }
+            let block = take(size);
+            if block == 0 || block >= end {
+                // SAFETY: just taken.
+                unsafe { libc::free(block as *mut c_void) };
+                break;
             }
         }
-        size = if size > 1024 { size - size / 4 } else { size - 16 };
+        // A chunk has eight bytes more, in steps of sixteen (`malloc/malloc.c`, request2size).
+        size = if size > 1024 { (size - size / 4) & !15 | 8 } else { size - 16 };
     }
+}
+
+/// A block without content, as an address; an image has no room for zeros.
+fn take(size: usize) -> usize {
+    // SAFETY: as many bytes as the block has.
+    unsafe {
+        let block = libc::malloc(size);
+        if !block.is_null() {
+            libc::memset(block, 0, size);
+        }
+        block as usize
+    }
+}
+
+fn heap_end() -> usize {
+    // SAFETY: asks only.
+    unsafe { libc::sbrk(0) as usize }
 }
