@@ -52,7 +52,8 @@ shell("source/here-document", "python3 - a <<'END'\nimport sys\nprint(sys.argv)\
 shell("source/here-as-input", "python3 x.py <<< hello", "print(input())\n")
 shell("source/substituted-data", "python3 x.py <(printf 'a\\nb\\n') <(echo c); exit $?", "import sys\nfor name in sys.argv[1:]:\n    with open(name) as f:\n        print(f.read().split())\n")
 # A shell that execs its last command leaves its children to it.
-shell("source/substituted-data-of-a-shell-that-execs", "python3 x.py <(printf 'a\\nb\\n') <(echo c)", "import sys\nfor name in sys.argv[1:]:\n    with open(name) as f:\n        print(f.read().split())\n", route={"fork": "children", "restore": WARM})
+# What they write does not fit into a pipe: they are there until it is read.
+shell("source/substituted-data-of-a-shell-that-execs", "python3 x.py <(yes a | head -n 100000) <(yes b | head -n 100000)", "import sys\nfor name in sys.argv[1:]:\n    with open(name) as f:\n        text = f.read()\n        print(len(text), set(text.split()))\n", route={"fork": "children", "restore": WARM})
 shell("source/substituted-output", "python3 x.py >(cat) | cat", "import sys\nwith open(sys.argv[1], 'w') as f:\n    f.write('through a pipe\\n')\n", route={"fork": "children", "restore": WARM})
 shell("source/file-grows-while-running", "python3 x.py", "with open(__file__, 'a') as f:\n    f.write('\\nprint(2)\\n')\nprint(1)\n", drop=("x.py",))
 shell("source/edited-between-runs", "python3 x.py; echo 'print(2)' > x.py; python3 x.py; echo 'print(3)' > y; mv y x.py; python3 x.py", "print(1)\n")
