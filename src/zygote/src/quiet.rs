@@ -15,6 +15,7 @@
 //! checked by itself: their classes' slots, the streams, the modules' table.
 //! Only importing `gc` could upset the order, and then the end is full.
 
+mod classes;
 mod kinds;
 mod layout;
 mod libraries;
@@ -153,6 +154,7 @@ pub fn examine(layout: &Layout, objects: Vec<usize>) -> Option<Kept> {
 /// In the zygote, when everything else is there: looks at all there is.
 pub fn prepare(layout: Option<Layout>) {
     if let Some(ground) = layout.and_then(Ground::new) {
+        classes::listen();
         GROUND.store(Box::into_raw(Box::new(ground)), Relaxed);
     }
     // SAFETY: the GIL is held.
@@ -169,6 +171,7 @@ pub fn begin() {
     let Some(ground) = ground() else { return };
     let Some(streams) = Streams::now(&ground.kinds) else { return };
     STREAMS.store(Box::into_raw(Box::new(streams)), Relaxed);
+    classes::begin();
     // SAFETY: the GIL is held; the marker is a tracked list.
     unsafe {
         ffi::PyObject_GC_UnTrack(ground.marker.raw().cast());
@@ -239,9 +242,9 @@ impl Ground {
         unsafe {
             let modules = ffi::PyImport_GetModuleDict();
             !modules.is_null()
-                && has_plain_keys(modules)
+                && has_plain_keys(&self.layout, modules)
                 && names::item(modules, &names::THREADING).is_none()
-                && has_plain_keys(ffi::PyEval_GetBuiltins())
+                && has_plain_keys(&self.layout, ffi::PyEval_GetBuiltins())
         }
     }
 
@@ -270,9 +273,12 @@ fn filters_of(name: &Name) -> Option<Object> {
 ///
 /// # Safety
 /// An exact dictionary; the GIL is held.
-unsafe fn has_plain_keys(dictionary: *mut PyObject) -> bool {
+unsafe fn has_plain_keys(layout: &Layout, dictionary: *mut PyObject) -> bool {
     // SAFETY: the caller's promise; nothing is changed while we look.
     unsafe {
+        if layout.has_str_keys_only(dictionary as usize) {
+            return true;
+        }
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         while ffi::PyDict_Next(dictionary, &mut at, &mut key, &mut value) != 0 {
             if ffi::PyUnicode_CheckExact(key) == 0 {

@@ -49,9 +49,16 @@ pub struct Layout {
     pub destroy: usize,
     /// The address of the interpreter's list of audit hooks.
     pub audit_hooks: usize,
+    /// A dictionary's `ma_version_tag`, which no two states of dictionaries share (PEP 509); 0 where there is none.
+    pub version: usize,
+    /// `dk_kind` of a dictionary's keys, which tells of those that are `str` only; 0 where there is none.
+    pub keys_kind: usize,
 }
 
 const BYTES: usize = size_of::<Layout>();
+
+/// `ma_keys` of `PyDictObject` (`Include/cpython/dictobject.h`).
+const KEYS: usize = 32;
 
 /// Of `PyGC_Head`, which precedes a collected object.
 pub const HEAD: usize = 16;
@@ -61,6 +68,24 @@ impl Layout {
     pub fn has_no_audit_hooks(&self) -> bool {
         // SAFETY: found in the interpreter's state, which lives on.
         unsafe { word(self.audit_hooks, 0) == 0 }
+    }
+
+    /// What changes with every change of a dictionary; 0 where CPython has no such number.
+    ///
+    /// # Safety
+    /// A live dictionary.
+    pub unsafe fn version_of(&self, dictionary: usize) -> u64 {
+        // SAFETY: the caller's promise; measured.
+        if self.version == 0 { 0 } else { unsafe { word(dictionary, self.version) as u64 } }
+    }
+
+    /// Is it known at a glance that all keys are exact `str`?
+    ///
+    /// # Safety
+    /// A live dictionary.
+    pub unsafe fn has_str_keys_only(&self, dictionary: usize) -> bool {
+        // SAFETY: the caller's promise; measured. DICT_KEYS_GENERAL is 0 (`Include/internal/pycore_dict.h`).
+        self.keys_kind != 0 && unsafe { ((word(dictionary, KEYS) + self.keys_kind) as *const u8).read() != 0 }
     }
 }
 
@@ -122,6 +147,8 @@ unsafe fn measure() -> Option<Layout> {
         layout.destroy = ffi::PyCFunction_GetFunction(named(c"destroy")?.raw()).map(|f| f as *const () as usize)?;
         let home = |function| super::libraries::home_of(function as *const c_void);
         (home(layout.destroy) == home(ffi::Py_IsInitialized as *const () as usize)).then_some(())?;
+        layout.version = version()?;
+        layout.keys_kind = if super::minor_version() < 11 { 0 } else { keys_kind()? };
         layout.audit_hooks = audit_hooks(&named(c"add_hook")?, &named(c"hook")?, &named(c"is_heard")?)?;
         Some(layout)
     }
@@ -207,6 +234,47 @@ unsafe fn slots(layout: &mut Layout) -> Option<()> {
             })?;
         }
         Some(())
+    }
+}
+
+/// The word of a dictionary that is another one after each change.
+unsafe fn version() -> Option<usize> {
+    // SAFETY: a live object, of six words at least.
+    unsafe {
+        let dictionary = Object::own(ffi::PyDict_New())?;
+        let numbers = [Object::own(ffi::PyLong_FromLong(1001))?, Object::own(ffi::PyLong_FromLong(1002))?];
+        let words = || (2..6).map(|at| word(dictionary.raw() as usize, at * 8)).collect::<Vec<usize>>();
+        let set = |key: &CStr, at: usize| {
+            (ffi::PyDict_SetItemString(dictionary.raw(), key.as_ptr(), numbers[at].raw()) == 0).then_some(())
+        };
+        let mut seen = vec![words()];
+        for (key, at) in [(c"a", 0), (c"b", 0), (c"a", 1), (c"b", 1), (c"a", 0)] {
+            set(key, at)?;
+            seen.push(words());
+        }
+        (ffi::PyDict_DelItemString(dictionary.raw(), c"a".as_ptr()) == 0).then_some(())?;
+        seen.push(words());
+        ffi::PyDict_Clear(dictionary.raw());
+        seen.push(words());
+        let differs = |place: usize| (1..seen.len()).all(|at| (0..at).all(|old| seen[old][place] != seen[at][place]));
+        Some((0..4).find(|&place| differs(place)).map_or(0, |place| (place + 2) * 8))
+    }
+}
+
+/// The byte of a dictionary's keys that tells those with strings only from others.
+unsafe fn keys_kind() -> Option<usize> {
+    // SAFETY: live objects; keys begin with sixteen bytes of counts and kinds.
+    unsafe {
+        let (strings, others) = (Object::own(ffi::PyDict_New())?, Object::own(ffi::PyDict_New())?);
+        let (name, number) = (Object::decoded(b"a"), Object::own(ffi::PyLong_FromLong(1001))?);
+        let name = name?;
+        ffi::PyDict_SetItem(strings.raw(), name.raw(), number.raw());
+        ffi::PyDict_SetItem(others.raw(), number.raw(), number.raw());
+        let bytes = |dictionary: &Object| (word(dictionary.raw() as usize, KEYS) as *const [u8; 12]).read();
+        let (strings, others) = (bytes(&strings), bytes(&others));
+        let mut places = (0..strings.len()).filter(|&at| strings[at] != others[at]);
+        let place = places.next()?;
+        (places.next().is_none() && strings[place] == 1 && others[place] == 0).then_some(place)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::kinds::{Kind, type_of};
 use super::layout::{HEAD, Layout, word};
-use super::{Ground, Kinds, Streams, has_plain_keys};
+use super::{Ground, Kinds, Streams, classes, has_plain_keys};
 use crate::capi::Object;
 use crate::names;
 use pyo3::ffi::{self, PyObject, PyTypeObject};
@@ -150,8 +150,8 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
         }
         let marker = ground.marker.raw() as usize - HEAD;
         let Some(generation) = look_at_new(ground, streams, marker, &mut findings) else { return false };
-        (!findings.look_back || !has_loud_old(layout, marker, generation))
-            && (!findings.odd_keys || modules_have_plain_keys())
+        (!findings.look_back || !classes::may_be_assigned() || !has_loud_old(layout, marker, generation))
+            && (!findings.odd_keys || modules_have_plain_keys(layout))
     }
 }
 
@@ -266,12 +266,12 @@ unsafe fn slots(layout: &Layout, class: usize) -> Slots {
 }
 
 /// Modules are cleared name by name (`_PyModule_Clear`).
-unsafe fn modules_have_plain_keys() -> bool {
+unsafe fn modules_have_plain_keys(layout: &Layout) -> bool {
     // SAFETY: the GIL is held; nothing is changed while we look.
     unsafe {
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
         while ffi::PyDict_Next(ffi::PyImport_GetModuleDict(), &mut at, &mut key, &mut value) != 0 {
-            if ffi::PyModule_Check(value) != 0 && !has_plain_keys(ffi::PyModule_GetDict(value)) {
+            if ffi::PyModule_Check(value) != 0 && !has_plain_keys(layout, ffi::PyModule_GetDict(value)) {
                 return false;
             }
         }
