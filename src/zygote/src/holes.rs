@@ -53,7 +53,7 @@ fn fill_pools(size: usize, pool: usize) {
 
 /// Takes blocks of the C library's heap, large ones first, until one comes from behind all that is used; that one is
 /// given back.
-fn fill_heap() {
+pub fn fill_heap() {
     const LARGE: usize = 64 * 1024;
     // As long as the heap's end stays where it is, a block may have come from in between.
     let before = heap_end();

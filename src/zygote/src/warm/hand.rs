@@ -88,7 +88,7 @@ impl Store {
         if let Some(why) = &self.nodes[number].refused {
             return Err(why);
         }
-        self.world.is_plain()?;
+        self.world.is_plain(&self.layout)?;
         let mut marks = self.marks.borrow_mut();
         for _ in 0..3 {
             marks.nodes.clear();
@@ -103,7 +103,7 @@ impl Store {
             plan.visit(number)?;
             // Making a finder runs code: the plan is made once more.
             if self.world.walk(&plan.reach)? {
-                self.world.is_plain()?;
+                self.world.is_plain(&self.layout)?;
                 continue;
             }
             if plan.names.iter().any(|&name| self.world.is_blocked(name)) {
@@ -181,7 +181,7 @@ impl Store {
                     Step::Effect(at, event) => {
                         let event = &mut self.nodes[at].events.borrow_mut()[event];
                         if let Event::Effect(effect) = std::mem::replace(event, Event::Done) {
-                            effect.replay(&self.nodes);
+                            effect.replay(&self.layout, &self.nodes);
                         }
                     }
                 }
@@ -191,7 +191,7 @@ impl Store {
                     ffi::PyErr_Clear();
                 }
                 // What that changes is no change of the script's.
-                node.sum.set(super::node::sum(node.namespace, &[]));
+                node.content.take(&self.layout, node.namespace, &[]);
             }
             let module = Object::share(ffi::PyDict_GetItem(modules, self.nodes[number].key.raw()));
             module.map(|module| (module, given)).ok_or("sys.modules lost it")
@@ -226,7 +226,7 @@ impl Plan<'_> {
             if !node.is(here) {
                 return Err("another module has the name of one that it needs");
             }
-            if !node.is_unchanged(skip) {
+            if !node.is_unchanged(&self.store.layout, skip) {
                 return Err("a module that it needs was changed");
             }
             if let Some((path, entry)) = &node.package

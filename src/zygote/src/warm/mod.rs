@@ -15,6 +15,7 @@ mod record;
 mod registrations;
 mod rehearsal;
 mod ring;
+mod row;
 mod watch;
 mod world;
 
@@ -31,6 +32,7 @@ use pyzy_sys::{file, process};
 use record::{CALLS, Recorder, item};
 use registrations::{StandIns, set_recorder, tell};
 use rehearsal::{Programme, Verdict};
+use row::Row;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use world::{Paths, World};
@@ -226,7 +228,7 @@ fn mapped_files() -> Vec<Vec<u8>> {
 
 fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let began = process::clock(libc::CLOCK_REALTIME);
-    let mut world = World::now(Paths::now()?)?;
+    let mut world = World::now(Paths::now()?, layout)?;
     let mut others = world.paths.entries.iter().enumerate().filter(|(at, _)| !world.paths.library.contains(at));
     if others.any(|(_, (_, path, _))| world.has_any(path, list::ONCE)) {
         return None;
@@ -255,6 +257,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let hook = Hook::new(&item(&globals, "tidy")?)?;
     let tidy = item(&globals, "tidy")?;
     let stand_ins = StandIns::put()?;
+    let row = Row::begin(&world.modules);
     let Some(mut recorder) = Recorder::new(layout, &world.paths, wide) else {
         stand_ins.take_away();
         return None;
@@ -285,6 +288,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     // SAFETY: the GIL is held; a function without parameters.
     let tidied = unsafe { Object::own(ffi::PyObject_CallObject(tidy.raw(), std::ptr::null_mut())).is_some() };
     recorder.finish();
+    row.iter().for_each(Row::let_go);
     let (mut nodes, places, names) = (recorder.nodes, recorder.places, recorder.names);
     watch::undo_all(&nodes, &recorder.order);
     let clean = stand_ins.take_away();
@@ -346,7 +350,11 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.refuse("a file of it has only just changed");
         }
         complete(node, &settlers, &volatile, layout);
+        if node.state.get() == State::Hidden {
+            row.iter().for_each(|row| row.lead(node));
+        }
     }
+    drop(row);
     leave::count(&mut nodes, layout);
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
@@ -413,7 +421,7 @@ fn complete(node: &mut Node, settlers: &Object, volatile: &[usize], layout: &Lay
     if !node.namespace.is_null() {
         let skip = if node.name == "sys" { volatile } else { &[] };
         // SAFETY: the GIL is held; an exact dictionary.
-        node.sum.set(unsafe { node::sum(node.namespace, skip) });
+        unsafe { node.content.take(layout, node.namespace, skip) };
     }
     if node.state.get() == State::Base {
         // It stays by itself.
@@ -553,10 +561,13 @@ const CHANGED_BY_FORK: [&str; 4] = ["threading", "logging", "random", "concurren
 /// The run begins: no code of the script's has run.
 pub fn begin() {
     // SAFETY: stored by `prepare`, never freed.
-    let nodes = unsafe { STORE.load(Relaxed).as_ref() }.into_iter().flat_map(|store| &store.nodes);
-    for node in nodes.filter(|n| n.state.get() == State::Base && CHANGED_BY_FORK.contains(&n.name.as_str())) {
-        // SAFETY: the GIL is held; modules of the start live.
-        node.sum.set(unsafe { node::sum(node.namespace, &[]) });
+    if let Some(store) = unsafe { STORE.load(Relaxed).as_ref() } {
+        let is_changed =
+            |node: &&Node| node.state.get() == State::Base && CHANGED_BY_FORK.contains(&node.name.as_str());
+        for node in store.nodes.iter().filter(is_changed) {
+            // SAFETY: the GIL is held; modules of the start live.
+            unsafe { node.content.take(&store.layout, node.namespace, &[]) };
+        }
     }
     find_log();
 }

@@ -2,10 +2,11 @@
 
 use super::ring::Ring;
 use crate::capi::Object;
-use crate::quiet::{self, Kept};
+use crate::quiet::{self, Kept, Layout};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
 use std::cell::{Cell, RefCell};
+use std::mem::MaybeUninit;
 
 /// A path, and how it was when the modules were imported.
 pub struct Place {
@@ -57,18 +58,54 @@ pub enum Effect {
     Call { function: Object, arguments: Object, keywords: Option<Object> },
 }
 
+/// What a hand-over changes of a node. A run pays for each page that it changes, so these lie in a row.
+#[repr(align(16))]
+pub struct Hot {
+    /// Ours until the hand-over, then nobody's.
+    pub module: RefCell<Option<Object>>,
+    pub state: Cell<State>,
+    /// What the collector has of it.
+    pub ring: RefCell<Ring>,
+}
+
+impl Hot {
+    fn new(state: State) -> &'static Hot {
+        type Room = &'static mut [MaybeUninit<Hot>];
+        thread_local!(static ROOM: Cell<Room> = const { Cell::new(&mut []) });
+        let mut room = ROOM.take();
+        if room.is_empty() {
+            room = Box::leak(Box::new_uninit_slice(1024));
+        }
+        let Some((place, rest)) = room.split_first_mut() else { unreachable!("a room has places") };
+        ROOM.set(rest);
+        let hot = place.write(Hot {
+            module: RefCell::new(None),
+            state: Cell::new(state),
+            ring: RefCell::new(Ring::unlinked()),
+        });
+        hot.ring.get_mut().link();
+        hot
+    }
+}
+
+impl std::ops::Deref for Node {
+    type Target = Hot;
+
+    fn deref(&self) -> &Hot {
+        self.hot
+    }
+}
+
 /// A module.
 pub struct Node {
+    hot: &'static Hot,
     /// The key in `sys.modules`.
     pub key: Object,
     pub name: String,
-    /// Ours until the hand-over, then nobody's.
-    pub module: RefCell<Option<Object>>,
     /// Tells whether the module that we know still lives.
     pub reference: Option<Object>,
     /// Its namespace, if it is an exact module.
     pub namespace: *mut PyObject,
-    pub state: Cell<State>,
     /// The package it is in.
     pub parent: Option<usize>,
     /// Its own `__path__` and the one entry of it, if it is a package.
@@ -86,9 +123,8 @@ pub struct Node {
     pub host: bool,
     /// Why it is not handed over.
     pub refused: Option<String>,
-    /// What its namespace adds up to.
-    pub sum: Cell<u64>,
-    pub ring: RefCell<&'static mut Ring>,
+    /// What its namespace holds.
+    pub content: Content,
     /// Called after the hand-over: makes its state this process's own.
     pub settle: Option<Object>,
     /// What its objects do at the end.
@@ -107,12 +143,11 @@ impl Node {
     /// A name, and nothing known yet.
     pub fn new(key: Object, name: String, state: State) -> Node {
         Node {
+            hot: Hot::new(state),
             key,
             name,
-            module: RefCell::new(None),
             reference: None,
             namespace: std::ptr::null_mut(),
-            state: Cell::new(state),
             parent: None,
             package: None,
             finder: None,
@@ -122,8 +157,7 @@ impl Node {
             variables: Vec::new(),
             host: false,
             refused: None,
-            sum: Cell::new(0),
-            ring: RefCell::new(Ring::new()),
+            content: Content::default(),
             settle: None,
             kept: None,
             inserted: false,
@@ -151,9 +185,69 @@ impl Node {
     ///
     /// # Safety
     /// The GIL is held; the module lives.
-    pub unsafe fn is_unchanged(&self, skip: &[usize]) -> bool {
+    pub unsafe fn is_unchanged(&self, layout: &Layout, skip: &[usize]) -> bool {
         // SAFETY: the caller's promise.
-        self.namespace.is_null() || unsafe { sum(self.namespace, skip) } == self.sum.get()
+        self.namespace.is_null() || unsafe { self.content.is_in(layout, self.namespace, skip) }
+    }
+}
+
+/// What a dictionary held when it was last looked at.
+#[derive(Default)]
+pub struct Content {
+    sum: Cell<u64>,
+    /// The dictionary's version then, if it has one.
+    version: Cell<u64>,
+}
+
+impl Content {
+    /// Takes it as it is now.
+    ///
+    /// # Safety
+    /// The GIL is held; an exact dictionary.
+    pub unsafe fn take(&self, layout: &Layout, dictionary: *mut PyObject, skip: &[usize]) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            self.sum.set(sum(dictionary, skip));
+            self.version.set(layout.version_of(dictionary as usize));
+        }
+    }
+
+    /// Is it still that?
+    ///
+    /// # Safety
+    /// The GIL is held; an exact dictionary.
+    pub unsafe fn is_in(&self, layout: &Layout, dictionary: *mut PyObject, skip: &[usize]) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe { self.has_version(layout, dictionary) || sum(dictionary, skip) == self.sum.get() }
+    }
+
+    unsafe fn has_version(&self, layout: &Layout, dictionary: *mut PyObject) -> bool {
+        // SAFETY: the caller's promise.
+        let now = unsafe { layout.version_of(dictionary as usize) };
+        now != 0 && now == self.version.get()
+    }
+
+    /// Follows a change of ours: `change` gives an entry a new value.
+    ///
+    /// # Safety
+    /// The GIL is held; an exact dictionary.
+    pub unsafe fn follow(
+        &self,
+        layout: &Layout,
+        dictionary: *mut PyObject,
+        [key, old, new]: [*mut PyObject; 3],
+        change: impl FnOnce(),
+    ) {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let is_current = self.has_version(layout, dictionary);
+            change();
+            let gone = if old.is_null() { 0 } else { entry(key, old) };
+            self.sum.set(self.sum.get().wrapping_sub(gone).wrapping_add(entry(key, new)));
+            if is_current {
+                self.version.set(layout.version_of(dictionary as usize));
+            }
+        }
     }
 }
 
@@ -167,7 +261,7 @@ pub unsafe fn referent(reference: &Object) -> *mut PyObject {
 }
 
 /// What an entry adds to the sum of a namespace.
-pub fn entry(key: *mut PyObject, value: *mut PyObject) -> u64 {
+fn entry(key: *mut PyObject, value: *mut PyObject) -> u64 {
     let (key, value) = (key as u64, value as u64);
     (key ^ value.rotate_left(23)).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ value.wrapping_mul(0xc2b2_ae3d_27d4_eb4f)
 }
@@ -177,7 +271,7 @@ pub fn entry(key: *mut PyObject, value: *mut PyObject) -> u64 {
 ///
 /// # Safety
 /// The GIL is held; an exact dictionary.
-pub unsafe fn sum(dictionary: *mut PyObject, skip: &[usize]) -> u64 {
+unsafe fn sum(dictionary: *mut PyObject, skip: &[usize]) -> u64 {
     // SAFETY: nothing is changed while we look.
     unsafe {
         let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
@@ -213,7 +307,7 @@ pub fn text(object: &Object) -> Option<String> {
 }
 
 /// Looks at what the objects of a ring do at the end.
-pub fn keep(node: &mut Node, layout: &quiet::Layout) {
+pub fn keep(node: &mut Node, layout: &Layout) {
     // SAFETY: the GIL is held; nothing changes meanwhile.
     let objects = unsafe { node.ring.borrow().objects() };
     node.kept = quiet::examine(layout, objects);

@@ -30,10 +30,47 @@ unsafe fn set_previous(link: usize, to: usize) {
 impl Ring {
     /// An empty one, at an address for ever.
     pub fn new() -> &'static mut Ring {
-        let ring = Box::leak(Box::new(Ring { links: [0, 0] }));
-        let at = ring.at();
-        ring.links = [at, at];
+        let ring = Box::leak(Box::new(Ring::unlinked()));
+        ring.link();
         ring
+    }
+
+    /// One that must be linked before it is used.
+    pub fn unlinked() -> Ring {
+        Ring { links: [0, 0] }
+    }
+
+    /// Makes an empty ring of it, where it will stay for ever.
+    pub fn link(&mut self) {
+        let at = self.at();
+        self.links = [at, at];
+    }
+
+    /// Puts one object first and another last: what is linked to others at the hand-over. Does nothing if
+    /// one of them is not here.
+    ///
+    /// # Safety
+    /// The GIL is held; nothing else changes the ring meanwhile.
+    pub unsafe fn turn(&mut self, first: usize, last: usize) {
+        let (ring, first, last) = (self.at(), first - HEAD, last - HEAD);
+        // SAFETY: links of the collector's, which are in this ring.
+        unsafe {
+            let objects = self.objects();
+            if !objects.contains(&(first + HEAD)) || !objects.contains(&(last + HEAD)) {
+                return;
+            }
+            for (link, before) in [(first, true), (last, false)] {
+                let (next, previous) = (word(link, 0), word(link, 8) & !FLAGS);
+                write(previous, 0, next);
+                set_previous(next, previous);
+                let next = if before { word(ring, 0) } else { ring };
+                let previous = word(next, 8) & !FLAGS;
+                write(previous, 0, link);
+                set_previous(link, previous);
+                write(link, 0, next);
+                set_previous(next, link);
+            }
+        }
     }
 
     fn at(&self) -> usize {

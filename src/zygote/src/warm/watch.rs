@@ -6,6 +6,7 @@
 use super::node::{Effect, Event, Node};
 use super::world::{class_namespace, items};
 use crate::capi::Object;
+use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
 
 /// A dictionary under observation, and what it held.
@@ -220,18 +221,15 @@ impl Effect {
     }
 
     /// Does it again.
-    pub fn replay(&self, nodes: &[Node]) {
+    pub fn replay(&self, layout: &Layout, nodes: &[Node]) {
         // SAFETY: the GIL is held; live objects.
         unsafe {
             match self {
                 Effect::Set { dictionary, class, owner, key, old, new } => {
-                    put(dictionary, class.as_ref(), key, Some(new));
-                    if let Some(owner) = owner {
-                        let node = &nodes[*owner];
-                        let gone = old.as_ref().map_or(0, |old| super::node::entry(key.raw(), old.raw()));
-                        let sum = node.sum.get().wrapping_sub(gone);
-                        node.sum.set(sum.wrapping_add(super::node::entry(key.raw(), new.raw())));
-                    }
+                    let change = || put(dictionary, class.as_ref(), key, Some(new));
+                    let Some(owner) = owner else { return change() };
+                    let entry = [key.raw(), old.as_ref().map_or(std::ptr::null_mut(), Object::raw), new.raw()];
+                    nodes[*owner].content.follow(layout, dictionary.raw(), entry, change);
                 }
                 Effect::Add { list, front, back, changed, .. } => {
                     for item in front.iter().rev() {

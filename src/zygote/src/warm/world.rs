@@ -4,9 +4,10 @@
 //! whether it is still so: finders, hooks, classes, `sys.path`. What was added to `sys.path`
 //! is searched for names that are kept warm; what was there is looked at by `stat`.
 
-use super::node::{self, Node, text};
+use super::node::{Content, Node, text};
 use super::record::item;
 use crate::capi::{self, Object};
+use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
 use pyzy_sys::file;
@@ -85,8 +86,8 @@ pub struct World {
     pub cache: Object,
     /// Lists of `sys`, with their items.
     lists: Vec<(&'static std::ffi::CStr, Object, Vec<Object>)>,
-    /// Namespaces of importlib's classes, and what they add up to.
-    classes: Vec<(Object, u64)>,
+    /// Namespaces of importlib's classes.
+    classes: Vec<(Object, Content)>,
     finder: Object,
     loaders: Object,
     /// File names that a finder takes for a module, after its name.
@@ -137,7 +138,7 @@ const CLASSES: [(&str, &str); 10] = [
 
 impl World {
     /// `None` where start-up left something unusual.
-    pub fn now(paths: Paths) -> Option<World> {
+    pub fn now(paths: Paths, layout: &Layout) -> Option<World> {
         let modules = capi::sys(c"modules")?;
         let inner = item(&modules, "_frozen_importlib")?;
         let outer = item(&modules, "_frozen_importlib_external")?;
@@ -146,9 +147,10 @@ impl World {
             let module = item(&modules, module)?;
             let class = item_attribute(&module, name)?;
             let dictionary = class_namespace(&class)?;
+            let content = Content::default();
             // SAFETY: the GIL is held; a dictionary.
-            let sum = unsafe { node::sum(dictionary.raw(), &[]) };
-            classes.push((dictionary, sum));
+            unsafe { content.take(layout, dictionary.raw(), &[]) };
+            classes.push((dictionary, content));
         }
         let mut lists = Vec::new();
         for name in [c"meta_path", c"path_hooks"] {
@@ -242,7 +244,7 @@ impl World {
     }
 
     /// Is the import system as start-up left it, and does nobody watch?
-    pub fn is_plain(&self) -> Answer<()> {
+    pub fn is_plain(&self, layout: &Layout) -> Answer<()> {
         // SAFETY: the GIL is held; live objects.
         unsafe {
             if ffi::PyImport_GetModuleDict() != self.modules.raw() || !is_sys(c"modules", &self.modules) {
@@ -259,7 +261,7 @@ impl World {
                     return Err("the finders of the import system are others");
                 }
             }
-            if self.classes.iter().any(|(class, sum)| node::sum(class.raw(), &[]) != *sum) {
+            if self.classes.iter().any(|(class, content)| !content.is_in(layout, class.raw(), &[])) {
                 return Err("importlib was changed");
             }
             let is_none = |answer: Option<Object>| answer.is_some_and(|a| a.raw() == ffi::Py_None());
