@@ -191,6 +191,11 @@ pub fn facts(path: &[u8]) -> Option<[u64; 6]> {
     stat(path).ok().map(|stat| stat.facts())
 }
 
+/// The same of a path below an open directory, which may have been opened with `O_PATH`.
+pub fn facts_below(dir: i32, path: &[u8]) -> Option<[u64; 6]> {
+    with_path(path, |p| statx(dir, p, 0)).ok().map(|stat| stat.facts())
+}
+
 /// Facts of an open file.
 pub fn fstat(fd: i32) -> Result<Stat> {
     statx(fd, c"".as_ptr().cast(), libc::AT_EMPTY_PATH)

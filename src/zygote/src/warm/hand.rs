@@ -23,6 +23,8 @@ pub struct Store {
     pub index: Object,
     /// Modules that every import looks at: `builtins` and `sys`.
     pub always: Vec<usize>,
+    /// An extension is initialised once a process, and that has been done.
+    pub has_once: bool,
     /// Keys of `sys` that do not count.
     pub volatile: Vec<usize>,
     /// What the machine said of itself (`man 2 uname`).
@@ -64,6 +66,8 @@ struct Plan<'a> {
     steps: Vec<Step>,
     reach: Reach,
     names: Vec<usize>,
+    /// To be compared, once all is known.
+    files: Vec<usize>,
 }
 
 impl Store {
@@ -95,12 +99,19 @@ impl Store {
             marks.nodes.resize(self.nodes.len(), Mark::New);
             marks.places.clear();
             marks.places.resize(self.places.len(), false);
-            let mut plan =
-                Plan { store: self, marks: &mut marks, steps: Vec::new(), reach: Reach::default(), names: Vec::new() };
+            let mut plan = Plan {
+                store: self,
+                marks: &mut marks,
+                steps: Vec::new(),
+                reach: Reach::default(),
+                names: Vec::new(),
+                files: Vec::new(),
+            };
             for &always in &self.always {
                 plan.visit(always)?;
             }
             plan.visit(number)?;
+            plan.compare_files()?;
             // Making a finder runs code: the plan is made once more.
             if self.world.walk(&plan.reach)? {
                 self.world.is_plain(&self.layout)?;
@@ -214,6 +225,28 @@ impl Plan<'_> {
         if here.is_null() { self.plan(number, node) } else { self.meet(number, node, here) }
     }
 
+    /// Are all files as they were? Several in the standard library are reached by way of its directory, which is open for
+    /// that long: half of what a `stat` takes is the way to it.
+    fn compare_files(&self) -> Answer<()> {
+        const FEW: usize = 4;
+        let paths = &self.store.world.paths;
+        let library = paths.library_path();
+        let directory = match self.files.len() {
+            FEW.. => file::open(library, libc::O_PATH | libc::O_DIRECTORY, 0).ok(),
+            _ => None,
+        };
+        let is_same = |&at: &usize| {
+            let place = &self.store.places[at];
+            let below = place.path.strip_prefix(library).and_then(|rest| rest.strip_prefix(b"/"));
+            let now = match (&directory, below) {
+                (Some(directory), Some(below)) => file::facts_below(directory.number(), below),
+                _ => file::facts(&place.path),
+            };
+            now == place.facts
+        };
+        if self.files.iter().all(is_same) { Ok(()) } else { Err("a file has changed") }
+    }
+
     /// It is in `sys.modules`: is it what we know, and what it was?
     fn meet(&mut self, number: usize, node: &Node, here: *mut PyObject) -> Answer<()> {
         self.marks.nodes[number] = Mark::Here;
@@ -280,10 +313,7 @@ impl Plan<'_> {
         }
         for &place in &node.places {
             if !std::mem::replace(&mut self.marks.places[place], true) {
-                let place = &self.store.places[place];
-                if file::facts(&place.path) != place.facts {
-                    return Err("a file has changed");
-                }
+                self.files.push(place);
             }
         }
         for (name, value) in &node.variables {

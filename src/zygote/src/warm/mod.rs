@@ -359,6 +359,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let index = index(&nodes)?;
+    let has_once = nodes.iter().any(|node| node.once);
     let store = Store {
         world,
         nodes,
@@ -366,6 +367,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         layout: *layout,
         index,
         always,
+        has_once,
         volatile,
         host: process::uname().ok(),
         marks: Default::default(),
@@ -552,7 +554,7 @@ pub fn suits() -> bool {
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
     let Some(first) = first.and_then(|first| node::text(&first)) else { return false };
-    store.world.paths.number(&first).is_some() || !store.world.has_any(first.as_bytes(), list::ONCE)
+    store.world.paths.number(&first).is_some() || !store.has_once || !store.world.has_any(first.as_bytes(), list::ONCE)
 }
 
 /// Modules that change something in themselves in the child of a fork, as what captures and serves is.

@@ -73,6 +73,11 @@ impl Paths {
         innermost.is_some_and(|(_, entry, _)| self.library.iter().any(|&at| self.entries[at].1 == *entry))
     }
 
+    /// The directory of the standard library.
+    pub fn library_path(&self) -> &[u8] {
+        &self.entries[self.library[0]].1
+    }
+
     /// The directories of the standard library.
     pub fn library_directories(&self) -> Vec<Vec<u8>> {
         self.library.iter().map(|&at| self.entries[at].1.clone()).collect()
@@ -236,11 +241,16 @@ impl World {
 
     /// Does a directory have a module of one of these names?
     pub fn has_any(&self, directory: &[u8], names: &str) -> bool {
+        // To list a large directory takes longer than to ask for each name.
+        const LARGE: u64 = 4096;
+        let mut names = names.split_whitespace().map(str::as_bytes);
+        if file::stat(directory).is_ok_and(|stat| stat.size > LARGE) {
+            let suffixes = || self.suffixes.iter().map(|suffix| &suffix[..]).chain([&b""[..]]);
+            return names.any(|name| suffixes().any(|s| file::stat(&[directory, b"/", name, s].concat()).is_ok()));
+        }
         let Ok(files) = file::list(directory) else { return false };
-        files.iter().any(|file| {
-            let stem = file.split(|&b| b == b'.').next().unwrap_or(file);
-            names.split_whitespace().any(|name| name.as_bytes() == stem)
-        })
+        let stems: Vec<&[u8]> = files.iter().filter_map(|file| file.split(|&b| b == b'.').next()).collect();
+        names.any(|name| stems.contains(&name))
     }
 
     /// Is the import system as start-up left it, and does nobody watch?
