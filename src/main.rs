@@ -7,6 +7,7 @@
 
 mod cli;
 mod image_file;
+mod learned;
 mod project;
 mod zygote_start;
 

@@ -134,7 +134,7 @@ fn push(list: &mut Array, name: &str) {
 pub fn check(name: &str) -> Result<(), Error> {
     let mut words = entries(name.as_bytes());
     match (words.next(), words.next(), name.contains(',')) {
-        (Some(Entry::Stdlib | Entry::Module(_)), None, false) => Ok(()),
+        (Some(Entry::Stdlib | Entry::Learned | Entry::Module(_)), None, false) => Ok(()),
         _ => Err(Error::Name(name.to_owned())),
     }
 }

@@ -7,12 +7,14 @@
 //! `RUNTIME/KEY.failed`, where the launcher and `pyzy doctor` see them.
 
 use crate::image_file;
+use crate::learned;
 use crate::project;
 use pyzy_core::fresh::{self, Table};
 use pyzy_core::key::{Identity, Key};
+use pyzy_core::ledger::Scope;
 use pyzy_core::reason::Reason;
 use pyzy_core::report::{Report, Verdict};
-use pyzy_core::start::{HOST, ImageStart, LABEL, Role, Start};
+use pyzy_core::start::{HOST, ImageStart, LABEL, Learn, Role, Start};
 use pyzy_core::vars;
 use pyzy_core::wire::{self, Answer};
 use pyzy_launch::plan::{self, Forked, Invocation, LIBRARY, Plan, Warm};
@@ -26,6 +28,7 @@ use std::io::{Read, Seek, Write};
 use std::os::fd::AsRawFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
 /// How long a probe may take, nanoseconds.
@@ -413,6 +416,15 @@ impl Starter<'_> {
         value.and_then(|v| std::str::from_utf8(v).ok()?.trim().parse().ok()).unwrap_or(default)
     }
 
+    /// The ledger, whose imports they are there, and what is chosen. Without a ledger nothing is learned.
+    fn learned(&self) -> Option<(PathBuf, Scope, String)> {
+        let path = learned::path(self.call.environ, true)?;
+        let scope = Scope::of(&self.plan.found.file);
+        learned::make(&path).ok()?;
+        let chosen = learned::chosen(&learned::read(&path, scope).unwrap_or_default());
+        Some((path, scope, chosen))
+    }
+
     fn record(
         &self,
         role: Role,
@@ -421,6 +433,8 @@ impl Starter<'_> {
         report: Option<&Report>,
         image: Option<ImageStart>,
     ) -> Vec<u8> {
+        let preload = project::list(&self.warm.preload).unwrap_or_default();
+        let learned = learned::is_wanted(&preload).then(|| self.learned()).flatten();
         let version = report.map(|r| r.version.map(|n| n.to_string()).join(".")).unwrap_or_default();
         let changes = report.iter().flat_map(|r| &r.environ_changes);
         Start {
@@ -437,8 +451,14 @@ impl Starter<'_> {
             descriptor,
             in_session: self.forked.facts.terminal,
             image,
-            preload: &project::list(&self.warm.preload).unwrap_or_default(),
+            preload: &preload,
             own_script: self.warm.own_script.as_deref().unwrap_or_default(),
+            learn: learned.as_ref().map(|(ledger, scope, chosen)| Learn {
+                ledger: ledger.as_os_str().as_bytes(),
+                scope: scope.0,
+                chosen: chosen.as_bytes(),
+                room: self.number(vars::LEARNED_MB, vars::DEFAULT_LEARNED_MB).saturating_mul(1 << 20),
+            }),
             changes: changes.map(|(name, value)| (&name[..], value.as_deref())).collect(),
             table,
         }

@@ -26,6 +26,8 @@ pub enum Command {
     ShimsRemove { dir: PathBuf },
     Env { dir: Option<PathBuf>, shell: Option<Shell> },
     Preload { json: bool, change: Change, names: Vec<OsString> },
+    Learned { json: bool },
+    Forget,
     Zygote(Vec<OsString>),
 }
 
@@ -202,18 +204,26 @@ fn finish(topic: Topic, seen: Seen) -> Result<Command, Usage> {
         }
         Topic::Preload => {
             let mut words = seen.words.into_iter();
-            let change = match words.next().as_deref().map(OsStr::as_bytes) {
+            let word = words.next();
+            let names: Vec<OsString> = words.collect();
+            let change = match word.as_deref().map(OsStr::as_bytes) {
                 Some(b"list") => Change::None,
                 Some(b"add") => Change::Add,
                 Some(b"remove") => Change::Remove,
-                Some(_) => return Err(Usage::Clash("it is list, add or remove", topic)),
-                None => return Err(Usage::Missing("list, add or remove", topic)),
+                Some(b"learned") if names.is_empty() => return Ok(Command::Learned { json }),
+                Some(b"forget") if names.is_empty() && !json => return Ok(Command::Forget),
+                Some(b"learned" | b"forget") => {
+                    return Err(Usage::Clash("learned takes --json only, forget nothing", topic));
+                }
+                Some(_) => return Err(Usage::Clash("it is list, add, remove, learned or forget", topic)),
+                None => return Err(Usage::Missing("list, add, remove, learned or forget", topic)),
             };
-            let names: Vec<OsString> = words.collect();
             match (change, names.is_empty()) {
                 (Change::None, false) => Err(Usage::Clash("list takes no names", topic)),
                 (Change::Add | Change::Remove, true) => Err(Usage::Missing("a name", topic)),
-                (Change::Add | Change::Remove, false) if json => Err(Usage::Clash("--json goes with list", topic)),
+                (Change::Add | Change::Remove, false) if json => {
+                    Err(Usage::Clash("--json goes with list and learned", topic))
+                }
                 _ => Ok(Command::Preload { json, change, names }),
             }
         }
@@ -292,7 +302,18 @@ mod tests {
         assert_eq!(p("preload add click yaml"), Ok(Command::Preload { json: false, change: Change::Add, names }));
         let list = Command::Preload { json: true, change: Change::None, names: vec![] };
         assert_eq!(p("preload list --json"), Ok(list));
-        for bad in ["preload", "preload add", "preload remove", "preload list x", "preload x", "preload add --json x"] {
+        assert_eq!(p("preload learned --json"), Ok(Command::Learned { json: true }));
+        assert_eq!(p("preload forget"), Ok(Command::Forget));
+        for bad in [
+            "preload forget x",
+            "preload forget --json",
+            "preload",
+            "preload add",
+            "preload remove",
+            "preload list x",
+            "preload x",
+            "preload add --json x",
+        ] {
             assert!(p(bad).is_err(), "{bad}");
         }
     }

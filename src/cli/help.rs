@@ -145,11 +145,16 @@ const PRELOAD: &str = "\
 usage: pyzy preload list [--json]
        pyzy preload add NAME...
        pyzy preload remove NAME...
+       pyzy preload learned [--json]
+       pyzy preload forget
 
 Shows or changes the list `preload` of the table [tool.pyzy] in the nearest
 pyproject.toml, here or above: what is kept warm for the scripts below it. A
-NAME is a module's, or stdlib for a part of the standard library. Everything
-else in the file stays as it is. PYZY_PRELOAD goes before it.
+NAME is a module's, or stdlib for a part of the standard library, or learned
+for what runs are seen to import. Everything else in the file stays as it is.
+PYZY_PRELOAD goes before it.
+
+learned shows what runs of python3 have imported cold, and forget removes that.
 ";
 
 const ZYGOTE: &str = "\

@@ -16,6 +16,7 @@ mod help;
 mod images;
 mod interpreter;
 mod json;
+mod learned;
 mod notes;
 mod place;
 mod preload;
@@ -65,6 +66,8 @@ pub fn run(command: Command, world: &World) -> Result<Report, Failure> {
         Command::ShimsRemove { dir } => shims_remove::run(world, &dir),
         Command::Env { dir, shell } => env::run(world, dir.as_deref(), shell),
         Command::Preload { json, change, names } => preload::run(world, json, change, &names),
+        Command::Learned { json } => learned::list(world, json),
+        Command::Forget => learned::forget(world),
         Command::Zygote(_) => unreachable!("main keeps this one to itself"),
     }
 }

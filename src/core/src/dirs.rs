@@ -57,6 +57,12 @@ pub fn tally_in(runtime: &[u8]) -> Vec<u8> {
     [runtime, b"/tally"].concat()
 }
 
+/// The ledger beside a tally.
+pub fn ledger_beside(tally: &[u8]) -> Vec<u8> {
+    let directory = tally.iter().rposition(|&b| b == b'/').map_or(&b""[..], |slash| &tally[..slash]);
+    [directory, b"/", crate::ledger::NAME.as_bytes()].concat()
+}
+
 /// What `stat` or `lstat` says about a base.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Facts {

@@ -16,6 +16,7 @@ pub mod dirs;
 pub mod fresh;
 pub mod image;
 pub mod key;
+pub mod ledger;
 pub mod locate;
 pub mod page;
 pub mod preload;

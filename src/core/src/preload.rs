@@ -1,6 +1,6 @@
 //! The list of what is to be kept warm, as PYZY_PRELOAD and pyproject.toml have it.
 //!
-//! Owns the grammar: words between commas, `stdlib` or the name of a module. A word that is neither is kept, so
+//! Owns the grammar: words between commas, `stdlib`, `learned` or the name of a module. A word that is neither is kept, so
 //! that somebody can be told of it.
 
 /// What is said of a word that is no name of a module.
@@ -11,6 +11,8 @@ pub const NO_NAME: &str = "it is not the name of a module";
 pub enum Entry<'a> {
     /// The curated part of the standard library.
     Stdlib,
+    /// What runs were seen to import ([`crate::ledger`]).
+    Learned,
     /// A module by its full name.
     Module(&'a str),
     /// Neither.
@@ -23,6 +25,7 @@ pub fn entries(list: &[u8]) -> impl Iterator<Item = Entry<'_>> {
     list.split(|&b| b == b',').map(|word| word.trim_ascii()).filter(|word| !word.is_empty()).map(|word| {
         match core::str::from_utf8(word) {
             Ok("stdlib") => Entry::Stdlib,
+            Ok("learned") => Entry::Learned,
             Ok(name) if is_module(name) => Entry::Module(name),
             _ => Entry::Bad(word),
         }
@@ -58,6 +61,7 @@ mod tests {
             all(" stdlib, click ,,yaml.nodes"),
             vec![Entry::Stdlib, Entry::Module("click"), Entry::Module("yaml.nodes")]
         );
+        assert_eq!(all("learned,stdlib"), vec![Entry::Learned, Entry::Stdlib]);
         assert_eq!(all("off"), vec![]);
         assert_eq!(all(""), vec![]);
         for bad in ["a b", "a..b", ".a", "1a", "a-b", "../x", "a;b"] {

@@ -52,6 +52,19 @@ pub struct ImageStart<'a> {
     pub label: &'a [u8],
 }
 
+/// What a zygote needs to learn from its runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Learn<'a> {
+    /// The ledger.
+    pub ledger: &'a [u8],
+    /// Whose imports they are ([`crate::ledger::Scope`]).
+    pub scope: u64,
+    /// What was chosen from it, between commas: kept warm after everything else.
+    pub chosen: &'a [u8],
+    /// How much memory that may take, bytes.
+    pub room: u64,
+}
+
 /// The record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Start<'a> {
@@ -85,6 +98,8 @@ pub struct Start<'a> {
     pub preload: &'a [u8],
     /// The script whose imports are to be kept warm as well; empty for none.
     pub own_script: &'a [u8],
+    /// Imports are noted.
+    pub learn: Option<Learn<'a>>,
     /// What start-up code does to the environment: names with values, or without one to remove it.
     pub changes: Vec<(&'a [u8], Option<&'a [u8]>)>,
     /// The freshness table, encoded.
@@ -123,6 +138,13 @@ impl<'a> Start<'a> {
         }
         out.put_bytes(self.preload);
         out.put_bytes(self.own_script);
+        out.put_u8(u8::from(self.learn.is_some()));
+        if let Some(learn) = &self.learn {
+            out.put_bytes(learn.ledger);
+            out.put_u64(learn.scope);
+            out.put_bytes(learn.chosen);
+            out.put_u64(learn.room);
+        }
         out.put_u32(self.changes.len() as u32);
         for (name, value) in &self.changes {
             out.put_bytes(name);
@@ -163,6 +185,13 @@ impl<'a> Start<'a> {
             },
             preload: take.bytes()?,
             own_script: take.bytes()?,
+            learn: match take.u8()? {
+                0 => None,
+                1 => {
+                    Some(Learn { ledger: take.bytes()?, scope: take.u64()?, chosen: take.bytes()?, room: take.u64()? })
+                }
+                _ => return None,
+            },
             changes: {
                 let count = take.u32()?;
                 (0..count).map(|_| change(&mut take)).collect::<Option<_>>()?
@@ -221,6 +250,7 @@ mod tests {
             }),
             preload: b"off",
             own_script: b"/x.py",
+            learn: Some(Learn { ledger: b"/l", scope: 5, chosen: b"a,b", room: 6 }),
             changes: alloc::vec![(&b"A"[..], Some(&b"1"[..])), (b"B", None)],
             table: b"t",
         };

@@ -34,6 +34,8 @@ pub const IMAGE_MB: &str = "PYZY_IMAGE_MB";
 pub const DEBUGGABLE: &str = "PYZY_DEBUGGABLE";
 /// `PYZY_PRELOAD`: which modules are kept warm, a list as [`crate::preload`] reads it.
 pub const PRELOAD: &str = "PYZY_PRELOAD";
+/// `PYZY_LEARNED_MB`: how much memory modules that were learned may take in a zygote, megabytes.
+pub const LEARNED_MB: &str = "PYZY_LEARNED_MB";
 /// `PYZY_CACHE_SCRIPT`: any value but empty or 0 gives a script a zygote of its own, with its imports warm.
 pub const CACHE_SCRIPT: &str = "PYZY_CACHE_SCRIPT";
 /// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
@@ -55,6 +57,7 @@ pub const ALL: &[Variable] = &[
         name: PRELOAD,
         text: "modules to keep warm, between commas; stdlib: a part of the standard library (none)",
     },
+    Variable { name: LEARNED_MB, text: "megabytes that learned modules may take in a zygote (64)" },
     Variable {
         name: CACHE_SCRIPT,
         text: "any value but empty or 0: a zygote for this script alone, with its own imports warm",
@@ -75,6 +78,9 @@ pub const DEFAULT_IMAGE_SECS: u64 = 3600;
 
 /// Runs after which an image is replaced.
 pub const DEFAULT_IMAGE_RUNS: u64 = 100_000;
+
+/// Megabytes that learned modules may take in a zygote.
+pub const DEFAULT_LEARNED_MB: u64 = 64;
 
 /// Megabytes that all images of a user may take.
 pub const DEFAULT_IMAGE_MB: u64 = 1024;

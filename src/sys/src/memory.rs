@@ -6,6 +6,7 @@
 
 use crate::arch::{self, syscall};
 use crate::{Errno, Result, check};
+use core::sync::atomic::AtomicU64;
 
 /// The first `length` bytes of a file, shared with everybody who maps it, readable and writable. What others change in
 /// it meanwhile must be read and written by atomics.
@@ -19,6 +20,21 @@ pub fn map_shared(fd: i32, length: usize) -> Result<&'static [u8]> {
     unsafe {
         let base = check(syscall(libc::SYS_mmap, [0, length, protection, flags, fd as usize, 0]))?;
         Ok(core::slice::from_raw_parts(base as *const u8, length))
+    }
+}
+
+/// Has a file's first `length` bytes, shared with everybody who maps it, looked at and changed by atomics.
+///
+/// # Errors
+/// Whatever `mmap(2)` says. Touching what lies beyond the file's end would raise SIGBUS: the caller has checked that.
+pub fn with_shared<T>(fd: i32, length: usize, work: impl FnOnce(&[AtomicU64]) -> T) -> Result<T> {
+    let protection = (libc::PROT_READ | libc::PROT_WRITE) as usize;
+    // SAFETY: a fresh mapping that nobody else knows, aligned to pages; unmapped below.
+    unsafe {
+        let base = check(syscall(libc::SYS_mmap, [0, length, protection, libc::MAP_SHARED as usize, fd as usize, 0]))?;
+        let done = work(core::slice::from_raw_parts(base as *const AtomicU64, length / 8));
+        syscall(libc::SYS_munmap, [base, length, 0, 0, 0, 0]);
+        Ok(done)
     }
 }
 

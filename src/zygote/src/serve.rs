@@ -7,6 +7,7 @@
 use crate::image::{self, Imager};
 use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
+use crate::warm::learn;
 use crate::worker::{self, Prepared};
 use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::key::Key;
@@ -24,6 +25,8 @@ use std::os::unix::ffi::OsStrExt;
 const SILENCE: i64 = 10_000_000_000;
 /// How long after a hand-over the next spare worker is forked, unless the run ends before, nanoseconds.
 const SPARE_DELAY: i64 = 1_000_000;
+/// How often a zygote that learns looks for what its runs import cold, nanoseconds.
+const LOOK: i64 = 30_000_000_000;
 /// The most connections held; more wait in the kernel's queue.
 const CONNECTIONS: usize = 4000;
 /// The length of the kernel's queue (cut to `net.core.somaxconn`).
@@ -56,6 +59,7 @@ struct Zygote<'a> {
     /// A worker forked in advance, and the memory that runs are known to change.
     spare: Option<Spare>,
     spare_due: i64,
+    look_due: i64,
     changed: Vec<(usize, usize)>,
     /// The child that makes the image.
     imager: Option<Imager>,
@@ -162,6 +166,7 @@ impl<'a> Zygote<'a> {
             connections: Vec::new(),
             spare: None,
             spare_due: 0,
+            look_due: process::clock(libc::CLOCK_BOOTTIME) + LOOK,
             changed: Vec::new(),
             imager: None,
             buffer: Vec::new(),
@@ -260,6 +265,10 @@ impl<'a> Zygote<'a> {
             if !running && (self.listener.is_none() || self.idle_left(now) <= 0) {
                 return;
             }
+            if !running && self.has_learned(now) {
+                log.line("there are other modules to keep warm");
+                return;
+            }
             let mut list = vec![Wait::readable(self.signals.number())];
             list.push(Wait::readable(self.leader.as_ref().map_or(-1, Fd::number)));
             let room = self.connections.len() < CONNECTIONS;
@@ -306,6 +315,17 @@ impl<'a> Zygote<'a> {
         last.map_or(left, |last| last as i64 + limit - now)
     }
 
+    /// From time to time: do runs import what is not warm here? The next caller then starts another zygote.
+    fn has_learned(&mut self, now: i64) -> bool {
+        match &self.start.learn {
+            Some(learn) if self.look_due <= now => {
+                self.look_due = now + LOOK;
+                learn::has_news(learn)
+            }
+            _ => false,
+        }
+    }
+
     fn image_path(&self) -> Option<Vec<u8>> {
         let image = self.start.image?;
         Some([self.start.runtime, b"/", &image.key.hex(), b".image"].concat())
@@ -320,7 +340,8 @@ impl<'a> Zygote<'a> {
         let silent = self.connections.iter().filter(|c| c.worker.is_none()).map(|c| c.since + SILENCE - now).min();
         let idle = (!running && self.listener.is_some()).then(|| self.idle_left(now));
         let spare = self.wants_spare().then(|| self.spare_due - now);
-        silent.into_iter().chain(idle).chain(spare).min()
+        let look = (!running && self.start.learn.is_some()).then(|| self.look_due - now);
+        silent.into_iter().chain(idle).chain(spare).chain(look).min()
     }
 
     fn wants_spare(&self) -> bool {

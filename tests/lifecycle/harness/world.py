@@ -255,7 +255,7 @@ class World:
         names = []
         for root, _, files in os.walk(self.runtime):
             names += [os.path.relpath(os.path.join(root, f), self.runtime) for f in files]
-        return [n for n in names if not n.endswith((".lock", ".failed")) and n != "tally" and not n.startswith("dump/")]
+        return [n for n in names if not n.endswith((".lock", ".failed")) and n not in ("tally", "ledger") and not n.startswith("dump/")]
 
     def close(self) -> List[str]:
         """End everything; complaints about what would not go."""

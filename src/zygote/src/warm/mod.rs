@@ -8,6 +8,7 @@
 //! entry that a function object has for calls from C.
 
 mod hand;
+pub mod learn;
 mod leave;
 mod list;
 mod node;
@@ -74,6 +75,9 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     if wanted.is_empty() {
         return warmed;
     }
+    if let Some(learn) = &start.learn {
+        learn::prepare(learn);
+    }
     let layout = match layout {
         Some(layout) if quiet::is_plain_start() && is_plain_start() => layout,
         _ => {
@@ -125,26 +129,46 @@ struct Wanted {
     modules: Vec<String>,
     /// A script whose own imports are wanted; empty for none.
     script: Vec<u8>,
+    /// What was learned, and how much memory it may take, bytes.
+    learned: Vec<String>,
+    room: u64,
+    /// Imports are to be noted.
+    learns: bool,
 }
 
 impl Wanted {
     fn new(start: &Start, told: &mut Notes) -> Wanted {
-        let mut wanted = Wanted { stdlib: false, modules: Vec::new(), script: start.own_script.to_vec() };
+        let learn = start.learn.as_ref();
+        let mut wanted = Wanted {
+            stdlib: false,
+            modules: Vec::new(),
+            script: start.own_script.to_vec(),
+            learned: Vec::new(),
+            room: learn.map_or(0, |learn| learn.room),
+            learns: learn.is_some(),
+        };
         for entry in preload::entries(start.preload) {
             match entry {
                 Entry::Stdlib => wanted.stdlib = true,
                 Entry::Module(name) if !wanted.modules.iter().any(|known| known == name) => {
                     wanted.modules.push(name.to_owned());
                 }
-                Entry::Module(_) => {}
+                Entry::Module(_) | Entry::Learned => {}
                 Entry::Bad(text) => told.refused(&String::from_utf8_lossy(text), preload::NO_NAME),
+            }
+        }
+        for entry in preload::entries(learn.map_or(b"", |learn| learn.chosen)) {
+            if let Entry::Module(name) = entry
+                && !wanted.modules.iter().any(|known| known == name)
+            {
+                wanted.learned.push(name.to_owned());
             }
         }
         wanted
     }
 
     fn is_empty(&self) -> bool {
-        !self.stdlib && self.modules.is_empty() && self.script.is_empty()
+        !self.stdlib && self.modules.is_empty() && self.script.is_empty() && !self.learns
     }
 }
 
@@ -215,6 +239,13 @@ pub fn let_go() {
     }
 }
 
+/// What this process has in memory, bytes (`man 5 proc`, statm).
+fn resident() -> u64 {
+    const PAGE: u64 = 4096;
+    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
+    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
+}
+
 fn mapped_files() -> Vec<Vec<u8>> {
     let maps = std::fs::read("/proc/self/maps").unwrap_or_default();
     let mut files: Vec<Vec<u8>> = maps
@@ -234,16 +265,22 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         return None;
     }
     let stdlib: Vec<&str> = if wanted.stdlib { list::MODULES.split_whitespace().collect() } else { Vec::new() };
-    let roots: Vec<&str> = wanted.modules.iter().map(|name| &name[..]).collect();
-    let verdict = match roots.is_empty() && wanted.script.is_empty() {
+    let library = world.paths.library_directories();
+    let rehearse = |roots: &[&str]| match roots.is_empty() && wanted.script.is_empty() {
         true => Verdict::default(),
-        false => rehearsal::rehearse(&Programme {
-            stdlib: &stdlib,
-            roots: &roots,
-            script: &wanted.script,
-            library: &world.paths.library_directories(),
-        }),
+        false => {
+            let programme = Programme { stdlib: &stdlib, roots, script: &wanted.script, library: &library };
+            rehearsal::rehearse(&programme)
+        }
     };
+    let mut roots: Vec<&str> = wanted.modules.iter().map(|name| &name[..]).collect();
+    let mut verdict = rehearse(&roots);
+    // What was learned must not spoil what was named: it is rehearsed once more, with it.
+    let named = verdict.warm.len();
+    if !wanted.learned.is_empty() {
+        roots.extend(wanted.learned.iter().map(|name| &name[..]));
+        verdict.extend(rehearse(&roots));
+    }
     for (name, why) in &verdict.refused {
         told.refused(name, why);
     }
@@ -253,7 +290,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let path = capi::sys(c"path")?;
     let write = capi::sys(c"dont_write_bytecode")?;
     let cache = world::items(&keys(&world.cache)?)?;
-    let library = world.paths.library_list()?;
+    let library_list = world.paths.library_list()?;
     let hook = Hook::new(&item(&globals, "tidy")?)?;
     let tidy = item(&globals, "tidy")?;
     let stand_ins = StandIns::put()?;
@@ -265,17 +302,26 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
         if !wide {
-            ffi::PySys_SetObject(c"path".as_ptr(), library.raw());
+            ffi::PySys_SetObject(c"path".as_ptr(), library_list.raw());
         }
         ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), ffi::Py_True());
         // SAFETY: taken away below, before the recorder is moved.
         set_recorder((&raw mut recorder).cast::<Recorder<'static>>());
         trace::start_with_deeds(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
         hook.put();
-        for name in stdlib.iter().copied().chain(verdict.warm.iter().map(|name| &name[..])) {
-            let Ok(name) = std::ffi::CString::new(name) else { continue };
+        let import = |name: &str| {
+            let Ok(name) = std::ffi::CString::new(name) else { return };
             if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
                 ffi::PyErr_Clear();
+            }
+        };
+        let (named, learned) = verdict.warm.split_at(named);
+        stdlib.iter().copied().chain(named.iter().map(|name| &name[..])).for_each(import);
+        let before = resident();
+        for name in learned {
+            match resident().saturating_sub(before) < wanted.room {
+                true => import(name),
+                false => told.refused(name, "there is no room for it (PYZY_LEARNED_MB)"),
             }
         }
         hook.take_away();
@@ -508,7 +554,10 @@ unsafe extern "C-unwind" fn find_and_load(
         if ask_first(*arguments).is_none() {
             return std::ptr::null_mut();
         }
-        original(function, arguments, count, keywords)
+        let began = learn::import_begins();
+        let result = original(function, arguments, count, keywords);
+        learn::import_ends(began, *arguments, !result.is_null());
+        result
     }
 }
 
@@ -571,6 +620,7 @@ pub fn begin() {
             unsafe { node.content.take(&store.layout, node.namespace, &[]) };
         }
     }
+    learn::begin();
     find_log();
 }
 

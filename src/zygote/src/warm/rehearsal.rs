@@ -39,6 +39,28 @@ pub struct Verdict {
     pub reads: Vec<(String, CString)>,
 }
 
+impl Verdict {
+    /// Adds what another one has beyond this one.
+    pub fn extend(&mut self, more: Verdict) {
+        let known = |list: &[(String, String)], name: &str| list.iter().any(|(known, _)| known == name);
+        for name in more.warm {
+            if !self.warm.contains(&name) && !known(&self.refused, &name) {
+                self.warm.push(name);
+            }
+        }
+        for (name, why) in more.refused {
+            if !self.warm.contains(&name) && !known(&self.refused, &name) {
+                self.refused.push((name, why));
+            }
+        }
+        for read in more.reads {
+            if !self.reads.contains(&read) {
+                self.reads.push(read);
+            }
+        }
+    }
+}
+
 /// What is to be rehearsed.
 pub struct Programme<'a> {
     /// The curated list, or nothing.
