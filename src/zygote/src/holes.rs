@@ -30,6 +30,7 @@ pub fn fill() {
     }
     fill_heap();
 }
+
 /// Takes blocks of one size until one comes from a fresh pool, which is given back. With another allocator below
 /// (PYTHONMALLOC) none does, and all are.
 fn fill_pools(size: usize, pool: usize) {
@@ -55,6 +56,10 @@ fn fill_pools(size: usize, pool: usize) {
 /// given back.
 pub fn fill_heap() {
     const LARGE: usize = 64 * 1024;
+    // Up to here, each size has lists of its own (`malloc/malloc.c`, MAX_TCACHE_SIZE).
+    const EXACT: usize = 1032;
+    // The lists of small sizes give what was freed last, which may hide others: as many as tcache keeps, and more.
+    const BEHIND: usize = 12;
     // As long as the heap's end stays where it is, a block may have come from in between.
     let before = heap_end();
     let mut end = take(LARGE);
@@ -67,17 +72,24 @@ pub fn fill_heap() {
     // SAFETY: the last block that was taken.
     unsafe { libc::free(end as *mut c_void) };
     let mut size = LARGE / 2;
+    let (mut behind, mut count) = ([0; BEHIND], 0);
     while size >= 24 {
         for _ in 0..MOST {
             let block = take(size);
-            if block == 0 || block >= end {
-                // SAFETY: just taken.
-                unsafe { libc::free(block as *mut c_void) };
+            if block >= end {
+                behind[count] = block;
+                count += 1;
+            }
+            if block == 0 || count == BEHIND {
                 break;
             }
         }
+        for &block in &behind[..std::mem::take(&mut count)] {
+            // SAFETY: just taken.
+            unsafe { libc::free(block as *mut c_void) };
+        }
         // A chunk has eight bytes more, in steps of sixteen (`malloc/malloc.c`, request2size).
-        size = if size > 1024 { (size - size / 4) & !15 | 8 } else { size - 16 };
+        size = if size > EXACT { ((size - size / 4) & !15 | 8).max(EXACT) } else { size - 16 };
     }
 }
 
