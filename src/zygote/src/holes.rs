@@ -52,13 +52,13 @@ fn fill_pools(size: usize, pool: usize) {
     }
 }
 
-/// Takes blocks of the C library's heap, large ones first, until one comes from behind all that is used; that one is
-/// given back.
+/// Takes blocks of the C library's heap, large ones first, until they come from behind all that is used. What a run
+/// allocates then lies at the heap's end, one block behind the other.
 pub fn fill_heap() {
     const LARGE: usize = 64 * 1024;
     // Up to here, each size has lists of its own (`malloc/malloc.c`, MAX_TCACHE_SIZE).
     const EXACT: usize = 1032;
-    // The lists of small sizes give what was freed last, which may hide others: as many as tcache keeps, and more.
+    // Such a list gives what was freed last, which may hide others: as many as it keeps, and more.
     const BEHIND: usize = 12;
     // As long as the heap's end stays where it is, a block may have come from in between.
     let before = heap_end();
@@ -69,28 +69,31 @@ pub fn fill_heap() {
         }
         end = take(LARGE);
     }
-    // SAFETY: the last block that was taken.
-    unsafe { libc::free(end as *mut c_void) };
+    give_back(end);
     let mut size = LARGE / 2;
-    let (mut behind, mut count) = ([0; BEHIND], 0);
     while size >= 24 {
+        let mut behind = 0;
         for _ in 0..MOST {
             let block = take(size);
-            if block >= end {
-                behind[count] = block;
-                count += 1;
-            }
-            if block == 0 || count == BEHIND {
+            if block >= end && size > EXACT {
+                give_back(block);
                 break;
             }
-        }
-        for &block in &behind[..std::mem::take(&mut count)] {
-            // SAFETY: just taken.
-            unsafe { libc::free(block as *mut c_void) };
+            behind += usize::from(block >= end);
+            if block == 0 || behind == BEHIND {
+                break;
+            }
         }
         // A chunk has eight bytes more, in steps of sixteen (`malloc/malloc.c`, request2size).
         size = if size > EXACT { ((size - size / 4) & !15 | 8).max(EXACT) } else { size - 16 };
     }
+    // Room for a run that needs little.
+    give_back(take(LARGE));
+}
+
+fn give_back(block: usize) {
+    // SAFETY: just taken.
+    unsafe { libc::free(block as *mut c_void) }
 }
 
 /// A block without content, as an address; an image has no room for zeros.
