@@ -30,6 +30,18 @@ DEEDS = {
     "_ctypes": {"dlopen": "loads a library by ctypes"},
     "resource": {"*": "asks for its limits"},
 }
+# What would be felt outside this process, by its audit event, is kept from happening: who does it is refused anyway.
+OUTSIDE = {event: verb for verb, events in {
+    "changes a file": "os.remove os.rename os.mkdir os.rmdir os.link os.symlink os.truncate os.chmod os.chown os.utime os.setxattr os.removexattr os.chflags tempfile.mkstemp tempfile.mkdtemp shutil.rmtree shutil.move shutil.copyfile sqlite3.connect",
+    "starts a process": "os.system os.exec os.fork os.forkpty os.posix_spawn os.spawn subprocess.Popen pty.spawn webbrowser.open",
+    "deals with signals": "os.kill os.killpg signal.pthread_kill",
+    "asks about the network": "socket.connect socket.bind socket.sendto socket.sendmsg socket.getaddrinfo socket.gethostbyname socket.gethostbyaddr socket.getnameinfo urllib.Request",
+    "starts a thread": "_thread.start_new_thread _thread.start_joinable_thread",
+    "changes its limits": "resource.setrlimit resource.prlimit",
+    "writes to the system's log": "syslog.openlog syslog.syslog",
+}.items() for event in events.split()}
+# O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND (Linux, x86-64 and most others).
+WRITES = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000
 # The same answer for every run with the same environment.
 SAME_FOR_ALL = {"encoding", "errors", "closed", "name", "mode", "newlines", "__class__", "line_buffering", "write_through"}
 # Of sys: what a run sets for itself.
@@ -114,7 +126,7 @@ class Stream:
         accuse("changes a standard stream")
 
 
-nodes, stack = {}, []
+nodes, stack, curated = {}, [], set()
 reads = set()
 containers = []
 known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1}
@@ -128,6 +140,30 @@ def accuse(verb, name=None):
     node = nodes[name]
     if node.reason is None and (name, verb) not in ASKED_AGAIN and verb != COMPARED:
         node.reason = verb
+
+
+def bar(event, arguments):
+    """An audit hook."""
+    verb = OUTSIDE.get(event)
+    if event == "open":
+        path, _, flags = arguments
+        if isinstance(flags, int) and flags & WRITES and not isinstance(path, int) and path not in ("/dev/null", b"/dev/null"):
+            verb = "changes a file"
+    if verb and stack:
+        accuse(verb)
+        raise RuntimeError("this is a rehearsal")
+
+
+def bar_threads():
+    """As `bar`, where there is no such event before 3.12."""
+    def start(*_, **__):
+        accuse("starts a thread")
+        raise RuntimeError("this is a rehearsal")
+
+    for module, names in (("_thread", ("start_new_thread", "start_new", "start_joinable_thread")), ("threading", ("_start_new_thread", "_start_joinable_thread"))):
+        for name in names:
+            if hasattr(sys.modules.get(module), name):
+                setattr(sys.modules[module], name, start)
 
 
 def settle():
@@ -193,7 +229,11 @@ SKIP = {("logging", "_handlerList"), ("warnings", "filters"), ("_warnings", "fil
 
 def adopt(name, module):
     """The module is there: containers in its namespace and its classes are observed from now on."""
-    if name in OBSERVED or type(module) is not type(sys):
+    if type(module) is not type(sys):
+        return
+    if name in OBSERVED:
+        # Nor do they count under another name: `copy.dispatch_table` is that of copyreg.
+        seen.update(id(value) for value in vars(module).values() if type(value) in (list, dict, set))
         return
     places = [("", vars(module))]
     places += [(key + ".", vars(value)) for key, value in list(vars(module).items()) if isinstance(value, type) and getattr(value, "__module__", None) == name]
@@ -210,6 +250,9 @@ def adopt(name, module):
 def first_use(name):
     if name not in nodes:
         nodes[name] = Node(name)
+        # A submodule is there only with its package, whoever imports it first.
+        if "." in name:
+            nodes[name].needs.add(first_use(name.rpartition(".")[0]).name)
     return nodes[name]
 
 
@@ -364,17 +407,19 @@ def is_submodule(name, attribute):
 def rehearse(stdlib, roots, script, send):
     """Imports all of them, and tells what came of it, a line each."""
     own = imports_of(script) if script else []
-    for name, module in list(sys.modules.items()):
+    for name, module in sorted(sys.modules.items(), key=lambda item: item[0] not in OBSERVED):
         adopt(name, module)
     settle()
     sys.setprofile(profile)
-    for name, attribute in [(name, None) for name in stdlib + roots] + own:
-        send(f"root\t{name}")
-        try:
-            if name not in sys.modules and (attribute is None or is_submodule(name, attribute)):
-                load_root(name)
-        except BaseException:
-            pass
+    load_roots([(name, None) for name in stdlib], send)
+    settle()
+    for node in nodes.values():
+        # The curated list is imported in the zygote whatever is found here (src/zygote/src/warm/list.rs).
+        if not node.absent:
+            node.reason = None
+            node.codes.clear()
+            curated.add(node.name)
+    load_roots([(name, None) for name in roots] + own, send)
     sys.setprofile(None)
     builtins.__import__, inner._find_and_load = real_import, real_load
     settle()
@@ -382,8 +427,14 @@ def rehearse(stdlib, roots, script, send):
     verdict(roots, send)
 
 
-def load_root(name):
-    inner._gcd_import(name)
+def load_roots(names, send):
+    for name, attribute in names:
+        send(f"root\t{name}")
+        try:
+            if name not in sys.modules and (attribute is None or is_submodule(name, attribute)):
+                inner._gcd_import(name)
+        except BaseException:
+            pass
 
 
 def verdict(roots, send):
@@ -395,7 +446,7 @@ def verdict(roots, send):
         for node in nodes.values():
             if node.name in reasons:
                 continue
-            for need in sorted(node.needs):
+            for need in sorted(node.needs) if node.name not in curated else ():
                 if need in reasons and need not in absent:
                     cause = reasons[need]
                     reasons[node.name] = cause if cause.startswith("it needs ") else f"it needs {need}: {cause}"
@@ -404,6 +455,8 @@ def verdict(roots, send):
     # In the order in which somebody first asked for them: so the zygote imports them in the same nesting.
     for name in list(nodes) + [name for name in roots if name not in nodes]:
         node = nodes.get(name)
+        if name in absent:
+            send(f"absent\t{name}")
         if name in reasons:
             if name not in absent or name in roots:
                 send("refused\t%s\t%s" % (name, line(reasons[name])))
@@ -446,3 +499,5 @@ def begin():
             setattr(sys, name, proxy)
     proxies = list(made.values())
     sys.dont_write_bytecode = True
+    bar_threads()
+    sys.addaudithook(bar)

@@ -24,7 +24,7 @@ case("warm/submodule-first", "x.py", "import json.scanner\nprint(vars(json).keys
 case("warm/beside", "x.py", "import json\nprint(json.__file__, json.mine)\n", files={"json.py": "mine = 1\n", "x.py": "import json\nprint(json.mine)\n"}, imports={"json": False})
 case("warm/package-beside", "x.py", files={"json/__init__.py": "mine = 1\n", "x.py": "import json\nprint(json.mine)\n"}, imports={"json": False})
 case("warm/namespace-beside", "x.py", files={"json/data.txt": "", "x.py": "import json\nprint(json.__file__)\n"}, imports={"json": False})
-case("warm/dependency-beside", "x.py", files={"numbers.py": "mine = 1\n", "x.py": "try:\n    import fractions\nexcept AttributeError as e:\n    print(e)\nimport sys\nprint(sys.modules['numbers'].mine)\n"}, route=("refused", "image-failed"))
+case("warm/dependency-beside", "x.py", files={"numbers.py": "mine = 1\n", "x.py": "try:\n    import fractions\nexcept AttributeError as e:\n    print(e)\nimport sys\nprint(sys.modules['numbers'].mine)\n"}, route=("refused", "image-failed", "warm"))
 case("warm/other-name-beside", "x.py", files={"json.txt": "", "jsons.py": "", "x.py": "import json\nprint(json)\n"}, imports={"json": True})
 case("warm/absent-name-beside", "x.py", files={"msvcrt.py": "print('mine')\n", "x.py": "try:\n    import subprocess\nexcept Exception as e:\n    print(type(e))\n"}, imports={"subprocess": False})
 case("warm/path-in-front", "x.py", files={"d/json.py": "mine = 1\n", "x.py": HERE + "sys.path.insert(0, here + '/d')\nimport json\nprint(json.mine)\n"}, imports={"json": False})
@@ -198,6 +198,44 @@ for name, change in {
 package("changed/data", {"mine.py": PURE_DEEDS["reads-its-data"], "data.txt": "data"}, AGAIN % ("echo other > %s/data.txt" % SITE), {"mine": True}, run=registry.shell)
 package("changed/absent-installed", {"mine.py": "try:\n    import faster\nexcept ImportError:\n    faster = None\nV = faster is None\n"}, AGAIN % ("echo > %s/faster.py" % SITE), {"mine": True}, run=registry.shell)
 package("changed/dependency", {"mine.py": "import other\nV = other.V\n", "other.py": "V = 5\n"}, AGAIN % ("echo 'V = 55555' > %s/other.py" % SITE), {"mine": True}, run=registry.shell)
+
+# What a script has set in a part of a package is seen by the part that it imports next.
+HOLDS = """
+    import collections
+    class C: flag = 0
+    class O: pass
+    class S: __slots__ = ("z",)
+    class Meta(type): names = []
+    class M(metaclass=Meta): pass
+    o, s = O(), S()
+    s.z = o.z = 0
+    registry, nested, names, members, table, queue = {}, {"in": {"side": []}}, [], set(), collections.defaultdict(list), collections.deque()
+    pair = ([], {})
+    def counted(count=[0], *, options={"a": 1}):
+        return count, options
+    def closure():
+        kept = {}
+        return (lambda: kept)
+    keeps = closure()
+"""
+READS = """
+    from . import holds as h
+    V = (C := h.C).flag, vars(h.o), h.s.z, h.registry, h.nested, h.names, h.members, dict(h.table), list(h.queue), h.pair, h.counted(), h.keeps(), h.Meta.names, vars(h.M).get("new")
+    V = repr(V)
+"""
+CHANGES = {
+    "nothing": "pass", "class": "h.C.flag = 1", "instance": "h.o.z = 1", "new-attribute": "h.o.y = 1", "slot": "h.s.z = 1", "dictionary": "h.registry['x'] = 1", "nested": "h.nested['in']['side'].append(1)",
+    "list": "h.names.append('x')", "set": "h.members.add(1)", "defaultdict": "h.table['x'].append(1)", "deque": "h.queue.append(1)", "tuple": "h.pair[0].append(1)", "default": "h.counted.__defaults__[0][0] = 7",
+    "keyword-default": "h.counted.__kwdefaults__['options'] = {}", "defaults-replaced": "h.counted.__defaults__ = ([5],)", "closure": "h.keeps()['x'] = 1", "metaclass": "h.Meta.names.append(1)", "class-attribute": "h.M.new = 5",
+    "deleted": "del h.nested['in']; import gc; gc.collect()", "replaced": "h.registry = {'y': 1}",
+}
+for name, change in CHANGES.items():
+    package("set/" + name, {"mine/__init__.py": "", "mine/holds.py": HOLDS, "mine/reads.py": READS}, "import mine.holds as h\n" + change + "\nimport mine.reads\nprint(mine.reads.V)\n",
+            {"mine.holds": True, "mine.reads": name == "nothing"}, preload="mine.holds,mine.reads")
+package("set/used-only", {"mine/__init__.py": "", "mine/holds.py": HOLDS, "mine/reads.py": READS}, "import mine.holds as h\nclass D(h.C, metaclass=h.Meta): pass\nh.counted(); h.keeps(); repr(h.o), D()\nimport mine.reads\nprint(mine.reads.V)\n",
+        {"mine.holds": True, "mine.reads": True}, preload="mine.holds,mine.reads")
+package("refused-is-not-imported", {"mine/__init__.py": "", "mine/pure.py": "import time\ndef f():\n    import mine.impure\nV = 1\ntry:\n    from mine import impure\nexcept ImportError:\n    impure = None\n", "mine/impure.py": "import os\nwith open(os.path.expanduser('~/ran'), 'a') as f:\n    f.write('x')\n"},
+        "import mine.pure\nprint(mine.pure.V, mine.pure.impure.__name__, len(open('ran').read()))\n", {"mine.pure": False}, preload="mine.pure")
 
 # A project's file says what is kept warm: the nearest above the script.
 def project(name, text, imports, script="p/x.py", preload=None, more_files=None, **more):

@@ -83,6 +83,17 @@ def no_room(w):
     check(b"PYZY_LEARNED_MB" in pyzy(w, "why", "--modules", script), "nobody says why it is cold")
 
 
+@test("learn/own-modules-are-not")
+def own_modules(w):
+    script = learner(w, PYTHONPATH=w.work + "/lib")
+    os.makedirs(w.work + "/lib")
+    os.rename(user_site(w) + "/slow_one.py", w.work + "/lib/slow_one.py")
+    warm_runs(w, script, 2)
+    w.stop_zygotes()
+    warm, cold = hand_overs(w, warm_runs(w, script, 1))
+    check("slow_one" in cold and "textwrap" in warm, "a project's own module: %r %r" % (warm, cold))
+
+
 @test("learn/forgotten")
 def forgotten(w):
     script = learner(w)

@@ -262,6 +262,9 @@ impl Plan<'_> {
             if !node.is_unchanged(&self.store.layout, skip) {
                 return Err("a module that it needs was changed");
             }
+            if !node.made.is_unchanged(&self.store.layout) {
+                return Err("something that a module which it needs has made was changed");
+            }
             if let Some((path, entry)) = &node.package
                 && !(ffi::PyList_Size(path.raw()) == 1 && ffi::PyList_GetItem(path.raw(), 0) == entry.raw())
             {

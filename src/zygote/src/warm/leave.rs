@@ -38,10 +38,15 @@ unsafe extern "C" fn visit(object: *mut PyObject, count: *mut c_void) -> c_int {
     0
 }
 
+/// Are a type's slots where they are thought to be?
+pub fn knows(layout: &Layout) -> bool {
+    layout.hash == SLOTS[0] && layout.compare == SLOTS[2]
+}
+
 /// In the zygote, when everything is hidden: counts what modules of Python code hold. Extensions are left out, because
 /// CPython may make them again out of what it keeps of them.
 pub fn count(nodes: &mut [Node], layout: &Layout) {
-    if layout.hash != SLOTS[0] || layout.compare != SLOTS[2] {
+    if !knows(layout) {
         return;
     }
     let mut base = HashSet::new();

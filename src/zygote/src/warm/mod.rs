@@ -11,6 +11,7 @@ mod hand;
 pub mod learn;
 mod leave;
 mod list;
+mod made;
 mod node;
 mod record;
 mod registrations;
@@ -24,6 +25,7 @@ use crate::capi::{self, Object};
 use crate::quiet::{self, Kept, Layout, word};
 use crate::trace;
 use hand::Store;
+use made::Made;
 use node::{Node, State};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
@@ -34,6 +36,7 @@ use record::{CALLS, Recorder, item};
 use registrations::{StandIns, set_recorder, tell};
 use rehearsal::{Programme, Verdict};
 use row::Row;
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use world::{Paths, World};
@@ -277,8 +280,10 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let mut verdict = rehearse(&roots);
     // What was learned must not spoil what was named: it is rehearsed once more, with it.
     let named = verdict.warm.len();
-    if !wanted.learned.is_empty() {
-        roots.extend(wanted.learned.iter().map(|name| &name[..]));
+    let learned: Vec<&str> =
+        wanted.learned.iter().map(|name| &name[..]).filter(|name| world.is_installed(name)).collect();
+    if !learned.is_empty() {
+        roots.extend(learned);
         verdict.extend(rehearse(&roots));
     }
     for (name, why) in &verdict.refused {
@@ -309,14 +314,10 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         set_recorder((&raw mut recorder).cast::<Recorder<'static>>());
         trace::start_with_deeds(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
         hook.put();
-        let import = |name: &str| {
-            let Ok(name) = std::ffi::CString::new(name) else { return };
-            if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
-                ffi::PyErr_Clear();
-            }
-        };
+        stdlib.iter().for_each(|name| import(name));
+        tell(|recorder| recorder.allow_only(verdict.allowed()));
         let (named, learned) = verdict.warm.split_at(named);
-        stdlib.iter().copied().chain(named.iter().map(|name| &name[..])).for_each(import);
+        named.iter().for_each(|name| import(name));
         let before = resident();
         for name in learned {
             match resident().saturating_sub(before) < wanted.room {
@@ -402,6 +403,18 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     }
     drop(row);
     leave::count(&mut nodes, layout);
+    let others: HashSet<String> = nodes
+        .iter()
+        .filter(|node| node.found.is_some_and(|(_, entry)| !world.paths.library.contains(&entry)))
+        .map(|node| node.name.clone())
+        .collect();
+    let is_other = |node: &Node| node.name.split('.').next().is_some_and(|first| others.contains(first));
+    for node in nodes.iter_mut().filter(|node| node.state.get() == State::Hidden && is_other(node)) {
+        match leave::knows(layout) {
+            true => node.made = Made::new(node, layout),
+            false => node.refuse("this build of the interpreter is not known"),
+        }
+    }
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let index = index(&nodes)?;
@@ -420,6 +433,17 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     };
     hook.put();
     Some(store)
+}
+
+/// Imports a module, or not.
+fn import(name: &str) {
+    let Ok(name) = std::ffi::CString::new(name) else { return };
+    // SAFETY: the GIL is held; a C string.
+    unsafe {
+        if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
+            ffi::PyErr_Clear();
+        }
+    }
 }
 
 /// Compiles and runs the Python part in a namespace of its own.
@@ -543,8 +567,13 @@ unsafe extern "C-unwind" fn find_and_load(
         if count & (usize::MAX >> 1) != 2 || !keywords.is_null() {
             return original(function, arguments, count, keywords);
         }
-        if tell(|recorder| recorder.begin(*arguments)).is_some() {
-            let result = original(function, arguments, count, keywords);
+        if let Some(may_be) = tell(|recorder| recorder.begin(*arguments)) {
+            let result = if may_be {
+                original(function, arguments, count, keywords)
+            } else {
+                ffi::PyErr_SetString(ffi::PyExc_ImportError, c"not rehearsed, or not found pure".as_ptr());
+                std::ptr::null_mut()
+            };
             tell(|recorder| recorder.end(result));
             return result;
         }

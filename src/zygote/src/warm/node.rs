@@ -1,5 +1,6 @@
 //! What is known of a module: the zygote's own, or one that is kept warm.
 
+use super::made::Made;
 use super::ring::Ring;
 use crate::capi::Object;
 use crate::quiet::{self, Kept, Layout};
@@ -133,6 +134,8 @@ pub struct Node {
     pub inserted: bool,
     /// It is made of Python code.
     pub is_source: bool,
+    /// What its import has made, where that counts.
+    pub made: Made,
     /// Objects of the start that its own hold on to, and how often.
     pub holds: Vec<(usize, usize)>,
     /// It is an extension that is initialised once a process.
@@ -162,6 +165,7 @@ impl Node {
             kept: None,
             inserted: false,
             is_source: false,
+            made: Made::default(),
             holds: Vec::new(),
             once: false,
         }

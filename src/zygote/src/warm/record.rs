@@ -39,6 +39,8 @@ pub struct Recorder<'a> {
     lists: Vec<WatchedList>,
     /// Modules from outside the standard library are imported as well: what they look at below `sys.path` counts.
     wide: bool,
+    /// The names that may be imported, once that is limited.
+    allowed: Option<HashSet<String>>,
     classes_seen: HashSet<usize>,
     size: isize,
     seen: HashMap<usize, usize>,
@@ -93,6 +95,7 @@ impl<'a> Recorder<'a> {
                 watches: Vec::new(),
                 lists: Vec::new(),
                 wide,
+                allowed: None,
                 classes_seen: HashSet::new(),
                 size: 0,
                 seen: HashMap::new(),
@@ -329,12 +332,21 @@ impl<'a> Recorder<'a> {
         self.names.len() - 1
     }
 
-    /// Something asks for a module that is not there yet.
-    pub fn begin(&mut self, key: *mut PyObject) {
+    /// From now on only these may be imported: an import that was refused must not happen in the zygote, where nothing
+    /// takes back what it does. Whatever asks for another one fails, and is not handed over.
+    pub fn allow_only(&mut self, names: HashSet<String>) {
+        self.allowed = Some(names);
+    }
+
+    /// Something asks for a module that is not there yet. False if it must not be imported.
+    pub fn begin(&mut self, key: *mut PyObject) -> bool {
         self.look();
         // SAFETY: the GIL is held; a live object.
-        let Some(key) = (unsafe { Object::share(key) }) else { return };
+        let Some(key) = (unsafe { Object::share(key) }) else { return true };
         let name = text(&key).unwrap_or_default();
+        // SAFETY: the GIL is held; live objects.
+        let is_here = unsafe { !ffi::PyDict_GetItem(self.modules.raw(), key.raw()).is_null() };
+        let may_be = is_here || self.allowed.as_ref().is_none_or(|names| names.contains(&name));
         let number = match self.index.get(&name) {
             Some(&number) => number,
             None => self.add(key, name, State::Hidden),
@@ -343,6 +355,7 @@ impl<'a> Recorder<'a> {
             self.nodes[top].events.borrow_mut().push(Event::Needs(number));
         }
         self.stack.push(number);
+        may_be
     }
 
     /// It has been imported, or not.

@@ -15,6 +15,7 @@ use crate::trace;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::net::{self, Wait};
 use pyzy_sys::{file, process, signal};
+use std::collections::HashSet;
 use std::ffi::{CStr, CString};
 use std::io::{Read, Seek};
 use std::os::fd::FromRawFd;
@@ -33,6 +34,8 @@ const PATIENCE: i64 = 60_000_000_000;
 pub struct Verdict {
     /// To be imported, in this order.
     pub warm: Vec<String>,
+    /// Nowhere. To ask for them does nothing.
+    pub absent: Vec<String>,
     /// Not to be imported, and why not.
     pub refused: Vec<(String, String)>,
     /// Variables that a module looked up in `os.environ` or asked the C library for.
@@ -58,6 +61,12 @@ impl Verdict {
                 self.reads.push(read);
             }
         }
+        self.absent.extend(more.absent);
+    }
+
+    /// All that may be asked for in the zygote.
+    pub fn allowed(&self) -> HashSet<String> {
+        self.warm.iter().chain(&self.absent).cloned().collect()
     }
 }
 
@@ -86,6 +95,7 @@ pub fn rehearse(programme: &Programme) -> Verdict {
         match kind {
             "root" => last = name,
             "warm" => verdict.warm.push(name.to_owned()),
+            "absent" => verdict.absent.push(name.to_owned()),
             "refused" => verdict.refused.push((name.to_owned(), rest.to_owned())),
             "reads" => match CString::new(unhex(rest)) {
                 Ok(variable) => verdict.reads.push((name.to_owned(), variable)),

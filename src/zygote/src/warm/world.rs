@@ -239,6 +239,18 @@ impl World {
         Some(())
     }
 
+    /// Is it found in the standard library, or where an installer puts packages? A project's own modules are nobody's to
+    /// import unasked.
+    pub fn is_installed(&self, name: &str) -> bool {
+        let first = name.split('.').next().unwrap_or(name);
+        let found = self.paths.entries.iter().position(|(_, path, _)| self.has_any(path, first));
+        found.is_some_and(|at| {
+            let path = &self.paths.entries[at].1;
+            self.paths.library.contains(&at)
+                || [&b"/site-packages"[..], b"/dist-packages"].iter().any(|end| path.ends_with(end))
+        })
+    }
+
     /// Does a directory have a module of one of these names?
     pub fn has_any(&self, directory: &[u8], names: &str) -> bool {
         // To list a large directory takes longer than to ask for each name.
