@@ -32,7 +32,7 @@ class Run:
     def __init__(self) -> None:
         self.parts: Dict[str, List[str]] = {}
         self.routes: List[Tuple[str, str]] = []
-        self.imports: Dict[str, bool] = {}
+        self.imports: Dict[str, str] = {}
 
 
 def routes(log: str) -> List[Tuple[str, str]]:
@@ -51,14 +51,14 @@ def routes(log: str) -> List[Tuple[str, str]]:
     return found
 
 
-def hand_overs(log: str) -> Dict[str, bool]:
-    """Imports that came upon a warm module: was it handed over?"""
-    found: Dict[str, bool] = {}
+def hand_overs(log: str) -> Dict[str, str]:
+    """Imports that came upon a warm module: nothing if it was handed over, else why it was not."""
+    found: Dict[str, str] = {}
     with open(log, "rb") as f:
         for line in f.read().decode("utf-8", "replace").splitlines():
-            match = re.search(r" import=(\S+) (warm=|cold:)", line)
+            match = re.search(r" import=(\S+) (?:warm=|cold: (.*))", line)
             if match:
-                found.setdefault(match.group(1), match.group(2) == "warm=")
+                found.setdefault(match.group(1), match.group(2) or "")
     return found
 
 
@@ -163,7 +163,8 @@ class Runner:
         if self.warm.shims is not None:
             complaints += self._routes(case, warm, primed)
             names = {name: wanted for name, wanted in case.imports.items() if name not in self.at_start()}
-            wrong = {name: warm.imports.get(name) for name, wanted in names.items() if warm.imports.get(name) is not wanted}
+            logged = {name: warm.imports.get(name) for name in names}
+            wrong = {name: why for name, why in logged.items() if (None if why is None else not why) is not names[name]}
             complaints += ["imports: wanted %s, logged %s" % (case.imports, wrong)] if wrong else []
         return complaints
 

@@ -264,9 +264,9 @@ def without_proc(w):
 
 @test("sandbox/death-signal-of-a-parent", "setpriv")
 def pdeathsig(w):
-    """The caller of the launcher dies: `setpriv --pdeathsig` reaches the launcher, and with it the worker."""
+    """The caller of the launcher dies: `setpriv --pdeathsig` reaches the launcher, and with it the worker. A shell gives what it starts behind it an empty input: hence descriptor 3."""
     w.prime()
-    child = w.start("-c", "setpriv --pdeathsig KILL python3 %s & wait" % w.script("wait.py", "import os\nprint(os.getpid(), flush=True)\nos.read(0, 1)\n"), program="sh", fds={0: "pipe"})
+    child = w.start("-c", "exec 3<&0; setpriv --pdeathsig KILL python3 %s <&3 & wait" % w.script("wait.py", "import os\nprint(os.getpid(), flush=True)\nos.read(0, 1)\n"), program="sh", fds={0: "pipe"})
     worker = int(child.expect(rb"(\d+)\n").group(1))
     child.kill(signal.SIGKILL)
     until(lambda: proc.gone(worker), "the worker", 5)
