@@ -10,8 +10,10 @@ import sys
 
 # Set by the caller, from src/zygote/src/warm/list.rs: pairs of module and deed.
 ASKED_AGAIN = None
+# Also from there: extensions that may initialise themselves once a process, and packages whose extensions may be warm.
+KNOWN = EXTENSIONS = None
 # The zygote notes it by itself, and compares the answer at the hand-over.
-COMPARED = "asks for the name of the host"
+COMPARED = {"asks for the name of the host", "reads its limits, priority or processors"}
 
 # Built-in functions that change, or ask, what belongs to the process and not to a module.
 DEEDS = {
@@ -47,7 +49,7 @@ SAME_FOR_ALL = {"encoding", "errors", "closed", "name", "mode", "newlines", "__c
 # Of sys: what a run sets for itself.
 OF_THE_RUN = {"modules", "path", "meta_path", "path_hooks", "path_importer_cache", "argv", "orig_argv", "ps1", "ps2", "last_value", "last_traceback", "last_type", "last_exc", "gettrace", "getprofile", "_current_frames"}
 # Whose changed containers do not count: they are caches, or observed by src/zygote/src/warm/watch.rs.
-OBSERVED = {"sys", "builtins", "posix", "os", "re", "copyreg", "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external", "importlib", "zipimport", "linecache", "tokenize", "_weakrefset", "functools", "typing", "encodings", "sre_compile", "re._compiler", "struct"}
+OBSERVED = {"sys", "builtins", "posix", "os", "re", "copyreg", "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external", "importlib", "zipimport", "linecache", "tokenize", "_weakrefset", "functools", "typing", "encodings", "sre_compile", "re._compiler", "struct", "platform"}
 # Functions whose answer depends on all of sys.path, with what is in front of it in a run.
 SEARCHES = {(f"importlib/metadata/{file}.py", name): "looks for installed distributions" for file in ("__init__", "_meta") for name in ("distributions", "distribution", "from_name", "discover", "version", "entry_points", "packages_distributions")}
 SEARCHES[("importlib/metadata.py", "from_name")] = SEARCHES[("importlib/metadata.py", "distributions")] = SEARCHES[("importlib/metadata.py", "discover")] = SEARCHES[("importlib/metadata.py", "entry_points")] = "looks for installed distributions"
@@ -58,7 +60,7 @@ STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 class Node:
     def __init__(self, name):
         self.name, self.reason, self.absent = name, None, False
-        self.reads, self.needs, self.codes = set(), set(), set()
+        self.reads, self.needs, self.codes, self.changes = set(), set(), set(), set()
 
 
 class Environment(dict):
@@ -138,7 +140,7 @@ def accuse(verb, name=None):
     if name is None or verb is None:
         return
     node = nodes[name]
-    if node.reason is None and (name, verb) not in ASKED_AGAIN and verb != COMPARED:
+    if node.reason is None and (name, verb) not in ASKED_AGAIN and verb not in COMPARED:
         node.reason = verb
 
 
@@ -219,12 +221,16 @@ def look_at_containers():
         if size != sizes[at]:
             sizes[at] = size
             if stack and owner[0] not in stack:
-                accuse(f"changes {owner[0]}.{owner[1]}")
+                if owner[0] in nodes and owner[0] not in curated:
+                    # Either both are handed over, or none.
+                    nodes[stack[-1]].changes.add(owner[0])
+                else:
+                    accuse(f"changes {owner[0]}.{owner[1]}")
 
 
 owners = []
 seen = set()
-SKIP = {("logging", "_handlerList"), ("warnings", "filters"), ("_warnings", "filters"), ("warnings", "_filters")}
+SKIP = {("logging", "_handlerList"), ("threading", "_threading_atexits"), ("warnings", "filters"), ("_warnings", "filters"), ("warnings", "_filters")}
 
 
 def adopt(name, module):
@@ -289,7 +295,8 @@ def judge(node, module):
     if type(loader) is outer.ExtensionFileLoader:
         file = getattr(spec, "origin", "")
         if not is_library(file):
-            node.reason = "is an extension from outside the standard library, which may keep what it finds when it is first imported"
+            if node.name.partition(".")[0] not in EXTENSIONS:
+                node.reason = "is an extension from outside the standard library, which may keep what it finds when it is first imported"
         elif once(module) and node.name not in KNOWN:
             node.reason = "is an extension that is initialised once in a process"
     elif loader is not None and "NamespaceLoader" in type(loader).__name__:
@@ -368,10 +375,17 @@ def looks_at_the_run(dis, code, module):
         if i.opname.startswith("LOAD_") and i.argval in names and rest and rest[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
             attribute = rest[0].argval
             if attribute in OF_THE_RUN:
-                own = len(rest) > 2 and attribute == "modules" and rest[1].argval in ("__name__", "__package__") and rest[2].opname in ("BINARY_SUBSCR", "BINARY_OP")
-                if not own:
+                own = len(rest) > 2 and attribute == "modules" and rest[2].opname in ("BINARY_SUBSCR", "BINARY_OP")
+                if not own or not is_own(rest[1], module.__name__):
                     return f"looks at sys.{attribute}"
     return None
+
+
+def is_own(key, name):
+    """Is it the module's own name, or that of a package that it is in?"""
+    if key.opname == "LOAD_CONST":
+        return isinstance(key.argval, str) and (name + ".").startswith(key.argval + ".")
+    return key.argval in ("__name__", "__package__")
 
 
 def imports_of(path):
@@ -464,6 +478,8 @@ def verdict(roots, send):
             send(f"warm\t{name}")
             for key in sorted(node.reads):
                 send("reads\t%s\t%s" % (name, key.hex()))
+            for changed in sorted(node.changes):
+                send("changes\t%s\t%s" % (name, changed))
         elif name in sys.modules:
             send(f"start\t{name}")
     send("end\t")

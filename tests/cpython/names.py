@@ -1,8 +1,8 @@
 """The test files that run.py takes unless it is told others.
 
-First those that look at the state of the process, then a mixture of the rest.
-A name that a version of CPython does not have is passed over. Left out: what
-takes minutes, needs the network, or starts its own interpreter for everything.
+First those that look at the state of the process, then a mixture of the rest, then what is mostly about the language. A
+name that a version of CPython does not have is passed over. Left out: what takes minutes, needs the network, or starts
+its own interpreter for everything.
 """
 
 _PROCESS = """
@@ -46,4 +46,20 @@ _MIXTURE = """
     test_xxlimited test_yield_from test_zipfile test_zlib
 """
 
-NAMES = _PROCESS.split() + _MIXTURE.split()
+_LANGUAGE = """
+    test__opcode test__osx_support test_abstract_numbers test_aifc test_asdl_parser test_audioop test_augassign
+    test_binascii test_binop test_cgi test_cgitb test_charmapcodec test_codeccallbacks test_codecencodings_iso2022
+    test_colorsys test_compare test_compile test_contains test_contextlib_async test_decorators test_defaultdict
+    test_descrtut test_dictcomps test_dictviews test_difflib test_dynamicclassattribute test_enumerate
+    test_exception_hierarchy test_exception_variations test_extcall test_flufl test_ftplib test_funcattrs
+    test_genericalias test_genericclass test_genexps test_grammar test_htmlparser test_http_cookies test_imghdr
+    test_index test_int_literal test_iter test_iterlen test_keywordonlyarg test_listcomps test_long test_lzma
+    test_memoryio test_metaclass test_multibytecodec test_named_expressions test_ntpath test_numeric_tower test_opcodes
+    test_peepholer test_picklebuffer test_pipes test_poplib test_positional_only_arg test_pow test_pulldom test_quopri
+    test_range test_richcmp test_runpy test_sax test_setcomps test_slice test_sndhdr test_sort test_string_literals
+    test_stringprep test_subclassinit test_sunau test_tabnanny test_tokenize test_typechecks test_ucn test_unary
+    test_unicode_identifiers test_unpack test_unpack_ex test_unparse test_urllib2 test_userlist test_userstring
+    test_utf8source test_uu test_with test_xdrlib test_xml_dom_minicompat test_xml_etree_c
+"""
+
+NAMES = _PROCESS.split() + _MIXTURE.split() + _LANGUAGE.split()

@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """CPython's own test files, run as plain scripts: cold and warm must agree.
 
-    run.py [--stage DIR] [--python PATH]... [--jobs N] [--keep] [FILE]...
+    run.py [--stage DIR] [--python PATH]... [--preload LIST] [--jobs N] [--keep] [FILE]...
 
 By hand only: it takes many minutes and needs an interpreter that came with
 its `test` package. Each file runs with `-v` under the real interpreter and
-through the shim, in the same environment made from nothing, and the exit
+through the shim, in the same environment made from nothing (warm with
+PYZY_PRELOAD=stdlib, unless LIST says otherwise), and the exit
 status, the number of tests and the tests that failed or were skipped are
 compared. A difference is run twice more: what is not the same every time is
 listed as unsteady and counted as equal. A file that comes to no end within two
@@ -66,7 +67,7 @@ class Verdict(NamedTuple):
 class World:
     """A home, a runtime directory and a place to work in, for one interpreter."""
 
-    def __init__(self, root: str, stage: str, python: str) -> None:
+    def __init__(self, root: str, stage: str, python: str, preload: str) -> None:
         self.root, self.stage, self.python = root, stage, python
         self.log = os.path.join(root, "log")
         for name in ("home", "run", "cwd", "tmp"):
@@ -77,6 +78,7 @@ class World:
             "LANG": "C.UTF-8",
             "PATH": ":".join(path),
             "PYZY_LOG": self.log,
+            "PYZY_PRELOAD": preload,
             "TMPDIR": os.path.join(root, "tmp"),
             "XDG_RUNTIME_DIR": os.path.join(root, "run"),
         }
@@ -228,7 +230,7 @@ def scripts(python: str, wanted: List[str]) -> List[str]:
     return found
 
 
-def drive(python: str, wanted: List[str], stage: str, jobs: int, keep: bool) -> Dict[str, int]:
+def drive(python: str, wanted: List[str], stage: str, preload: str, jobs: int, keep: bool) -> Dict[str, int]:
     """All files with one interpreter; every job has a world of its own."""
     totals = {"equal": 0, "unsteady": 0, "endless": 0, "different": 0, "not warm": 0}
     label = os.path.basename(os.path.dirname(os.path.dirname(python)))
@@ -237,7 +239,7 @@ def drive(python: str, wanted: List[str], stage: str, jobs: int, keep: bool) -> 
 
     def one(script: str) -> Tuple[str, Verdict]:
         if not hasattr(local, "world"):
-            local.world = World(tempfile.mkdtemp(prefix="pyzy-cpy-", dir="/tmp"), stage, python)
+            local.world = World(tempfile.mkdtemp(prefix="pyzy-cpy-", dir="/tmp"), stage, python, preload)
             worlds.append(local.world)
         return script, judge(local.world, script)
 
@@ -263,6 +265,7 @@ def main() -> int:
     stage = os.path.join(HERE, "..", "..", "target", "stage")
     parser.add_argument("--stage", default=stage, help="where pyzy is installed (target/stage)")
     parser.add_argument("--python", action="append", metavar="PATH", help="only these interpreters (all of pyenv's)")
+    parser.add_argument("--preload", metavar="LIST", default="stdlib", help="PYZY_PRELOAD (stdlib)")
     parser.add_argument("--jobs", type=int, default=1, help="files at a time (1: some of them measure time)")
     parser.add_argument("--keep", action="store_true", help="keep the worlds")
     parser.add_argument("files", nargs="*", metavar="FILE", help="test files, by name or path (names.py)")
@@ -277,7 +280,7 @@ def main() -> int:
         return 2
     totals: Dict[str, int] = {}
     for python in pythons:
-        for word, n in drive(python, options.files, stage, options.jobs, options.keep).items():
+        for word, n in drive(python, options.files, stage, options.preload, options.jobs, options.keep).items():
             totals[word] = totals.get(word, 0) + n
     equal = totals["equal"] + totals["unsteady"]
     print("%d equal, %d different, %d not warm" % (equal, totals["different"], totals["not warm"]))

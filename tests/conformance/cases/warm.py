@@ -62,6 +62,18 @@ case("warm/fork", "x.py", "import os, threading, random, logging\npid = os.fork(
 case("warm/exit-with-thread", "x.py", "import threading\nt = threading.Thread(target=print, args=('thread',))\nt.start()\n", imports={"threading": True})
 case("warm/del-of-globals", "x.py", "import json, re, collections\nclass C:\n    def __del__(self):\n        print('del', json is not None and json.dumps(1), re.sub('a', 'b', 'a'))\nc = C()\njson.mine = C()\n", imports={"json": True})
 
+# The subclasses of a class are those that this process has made.
+BELOW = "def below(*classes):\n    print([(c.__name__, [d.__module__ + '.' + d.__qualname__ for d in c.__subclasses__()]) for c in classes])\n"
+case("warm/subclasses/none", "x.py", BELOW + "below(Exception, OSError, ValueError, LookupError, int, str)\nprint(len(object.__subclasses__()))\n")
+case("warm/subclasses/one", "x.py", BELOW + "import json, enum\nbelow(Exception, ValueError, int, str, enum.Enum, json.JSONEncoder)\n", imports={"json": True})
+case("warm/subclasses/in-turn", "x.py", BELOW + "import tempfile\nimport argparse, zipfile\nimport configparser\nbelow(ValueError, LookupError, OSError, argparse.Action)\nclass E(Exception): pass\nbelow(E, Exception)\n", imports={"zipfile": True})
+case("warm/subclasses/out-of-turn", "x.py", BELOW + "import zipfile\nimport getopt\nimport argparse\nimport copy\nprint([n for n in ('BadZipFile', 'LargeZipFile', 'GetoptError', 'ArgumentError', 'ArgumentTypeError', 'Error') for c in Exception.__subclasses__() if c.__name__ == n])\nprint([c.__name__ for c in Exception.__subclasses__() if c.__module__ in ('zipfile', 'getopt', 'argparse', 'copy')])\n", imports={"zipfile": True, "argparse": True})
+case("warm/subclasses/extension", "x.py", "import sys\nnames = [c.__module__ for c in object.__subclasses__()]\nprint('decimal' in names, '_struct' in names, 'array' in names)\nimport decimal, array\nnames = [c.__module__ for c in object.__subclasses__()]\nprint('decimal' in names, 'array' in names, 'zlib' in names)\n", imports={"decimal": True, "array": True})
+case("warm/subclasses/of-a-changed-base", "x.py", "import enum, collections.abc\nenum.Enum.mine = 7\ncollections.abc.Mapping.mine = 8\nimport signal, configparser\nprint(signal.Signals.SIGINT.mine, configparser.ConfigParser().mine)\n")
+case("warm/subclasses/abstract", "x.py", "import abc, numbers, collections.abc as a\nclass N(numbers.Number): pass\nprint(isinstance(N(), numbers.Number), isinstance(5, numbers.Real), issubclass(dict, a.Mapping), [c.__name__ for c in numbers.Number.__subclasses__()])\nimport fractions, decimal\nprint([c.__name__ for c in numbers.Rational.__subclasses__()], isinstance(decimal.Decimal(1), numbers.Number))\n", imports={"fractions": True})
+case("warm/subclasses/wrong-calls", "x.py", "for f in (lambda: type.__subclasses__(), lambda: type.__subclasses__(5), lambda: int.__subclasses__(1), lambda: type.__subclasses__(type)):\n    try:\n        print(len(f()))\n    except TypeError as e:\n        print(e)\n")
+case("warm/subclasses/at-exit", "x.py", "import atexit, json\natexit.register(lambda: print([c.__name__ for c in ValueError.__subclasses__()]))\nclass C:\n    def __del__(self):\n        print(len(LookupError.__subclasses__()))\nc = C()\n", imports={"json": True})
+
 
 # Modules from elsewhere, by name: packages made here, in the user's site-packages.
 USER = ".local/lib/python@VER@/site-packages"
@@ -234,6 +246,22 @@ for name, change in CHANGES.items():
             {"mine.holds": True, "mine.reads": name == "nothing"}, preload="mine.holds,mine.reads")
 package("set/used-only", {"mine/__init__.py": "", "mine/holds.py": HOLDS, "mine/reads.py": READS}, "import mine.holds as h\nclass D(h.C, metaclass=h.Meta): pass\nh.counted(); h.keeps(); repr(h.o), D()\nimport mine.reads\nprint(mine.reads.V)\n",
         {"mine.holds": True, "mine.reads": True}, preload="mine.holds,mine.reads")
+# Parts that change each other are handed over together.
+REGISTRY = {
+    "mine/__init__.py": "from . import registry, plugin\nV = registry.NAMES, registry.TABLE, registry.SET, registry.Base.made\n",
+    "mine/registry.py": "NAMES, TABLE, SET = [], {}, set()\nclass Base:\n    made = []\n    def __init_subclass__(cls):\n        Base.made.append(cls.__name__)\n",
+    "mine/plugin.py": "from .registry import *\nfrom .registry import NAMES, TABLE, SET, Base\nNAMES.append(1)\nTABLE['a'] = 2\nSET.add(3)\nclass P(Base): pass\n",
+}
+package("together/whole", REGISTRY, SAY, {"mine": True})
+package("together/part", {**REGISTRY, "mine/__init__.py": ""}, "import mine.registry as r\nprint(r.NAMES, r.TABLE, r.SET, r.Base.made)\nimport mine.plugin\nprint(r.NAMES, r.TABLE, r.SET, r.Base.made)\n", {"mine.registry": False, "mine.plugin": False}, preload="mine.registry,mine.plugin")
+package("together/by-way-of-the-other", {**REGISTRY, "mine/__init__.py": ""}, "import mine.plugin, mine.registry as r\nprint(r.NAMES, r.TABLE, r.SET, r.Base.made)\n", {"mine.plugin": True}, preload="mine.registry,mine.plugin")
+package("together/one-edited", REGISTRY, AGAIN % ("echo 'SET.add(4)' >> %s/mine/plugin.py" % SITE), {"mine": True}, run=registry.shell)
+package("together/one-edited-part", {**REGISTRY, "mine/__init__.py": ""}, AGAIN % ("echo 'NAMES.append(4)' >> %s/mine/plugin.py" % SITE), {}, run=registry.shell, source="import mine.registry as r\nprint(r.NAMES)\nimport mine.plugin\nprint(r.NAMES)\n", preload="mine.registry,mine.plugin")
+package("own-name-in-modules", {"mine/__init__.py": "from .sub import W\nV = 1\n", "mine/sub.py": "import sys\nW = sys.modules['mine'].__name__, sys.modules['mine.sub'].__spec__.name\n"}, SAY, {"mine": True})
+package("another-name-in-modules", {"mine/__init__.py": "import sys\nimport textwrap\nV = sys.modules['textwrap'].__name__\n"}, SAY, {"mine": False})
+package("part-that-is-nowhere", {"mine/__init__.py": "try:\n    from . import local\nexcept ImportError as e:\n    V = 'none', e.name\nelse:\n    V = local.X\n"}, SAY, {"mine": True})
+package("part-that-appears", {"mine/__init__.py": "try:\n    from . import local\nexcept ImportError:\n    V = 'none'\nelse:\n    V = local.X\n"}, AGAIN % ("echo 'X = 7' > %s/mine/local.py" % SITE), {"mine": True}, run=registry.shell)
+package("pool", {"mine.py": "from concurrent.futures import ThreadPoolExecutor\nV = 1\n"}, "import mine, threading\nwith mine.ThreadPoolExecutor(2) as pool:\n    print(list(pool.map(abs, (-1, -2))))\nlate = mine.ThreadPoolExecutor(1)\nlate.submit(print, 'late')\n", {"mine": True}, preload="mine,concurrent.futures.thread")
 package("refused-is-not-imported", {"mine/__init__.py": "", "mine/pure.py": "import time\ndef f():\n    import mine.impure\nV = 1\ntry:\n    from mine import impure\nexcept ImportError:\n    impure = None\n", "mine/impure.py": "import os\nwith open(os.path.expanduser('~/ran'), 'a') as f:\n    f.write('x')\n"},
         "import mine.pure\nprint(mine.pure.V, mine.pure.impure.__name__, len(open('ran').read()))\n", {"mine.pure": False}, preload="mine.pure")
 

@@ -6,12 +6,13 @@
 //! of anybody's runs, so no other thread comes between.
 
 use super::node::{Event, Node, Place, State, referent};
+use super::subclasses::Turn;
 use super::world::{Answer, Reach, World};
 use crate::capi::Object;
 use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::{file, process};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// All that is warm.
 pub struct Store {
@@ -29,7 +30,21 @@ pub struct Store {
     pub volatile: Vec<usize>,
     /// What the machine said of itself (`man 2 uname`).
     pub host: Option<[u8; 390]>,
+    /// What this process may use.
+    pub means: Option<Means>,
     pub marks: RefCell<Marks>,
+    /// How many turns there were (`subclasses`).
+    pub turns: Cell<u32>,
+}
+
+/// Processors (`man 2 sched_getaffinity`) and limits (`man 2 getrlimit`).
+#[derive(PartialEq, Eq)]
+pub struct Means(Vec<u8>, [process::Limit; process::LIMITS]);
+
+impl Means {
+    pub fn now() -> Option<Means> {
+        Some(Means(process::affinity().ok()?, process::limits().ok()?))
+    }
 }
 
 /// What a plan has looked at.
@@ -58,6 +73,9 @@ enum Step {
     Insert(usize),
     /// An effect of this node, by its event.
     Effect(usize, usize),
+    /// A search that finds nothing, and classes that are made, by the event as well.
+    Search(usize, usize),
+    Make(Turn),
 }
 
 struct Plan<'a> {
@@ -111,6 +129,7 @@ impl Store {
                 plan.visit(always)?;
             }
             plan.visit(number)?;
+            plan.is_whole()?;
             plan.compare_files()?;
             // Making a finder runs code: the plan is made once more.
             if self.world.walk(&plan.reach)? {
@@ -189,6 +208,17 @@ impl Store {
                             node.state.set(State::Given);
                         }
                     }
+                    Step::Search(at, event) => {
+                        if let Event::Searches(entry, finder) = &self.nodes[at].events.borrow()[event]
+                            && ffi::PyDict_GetItem(self.world.cache.raw(), entry.raw()).is_null()
+                        {
+                            ffi::PyDict_SetItem(self.world.cache.raw(), entry.raw(), finder.raw());
+                        }
+                    }
+                    Step::Make(turn) => {
+                        self.turns.set(self.turns.get().saturating_add(1));
+                        turn.set(self.turns.get());
+                    }
                     Step::Effect(at, event) => {
                         let event = &mut self.nodes[at].events.borrow_mut()[event];
                         if let Event::Effect(effect) = std::mem::replace(event, Event::Done) {
@@ -223,6 +253,16 @@ impl Plan<'_> {
         // SAFETY: the GIL is held; live objects.
         let here = unsafe { ffi::PyDict_GetItem(store.world.modules.raw(), node.key.raw()) };
         if here.is_null() { self.plan(number, node) } else { self.meet(number, node, here) }
+    }
+
+    /// Is everything in it that goes together?
+    fn is_whole(&self) -> Answer<()> {
+        let is_planned = |number: usize| self.marks.nodes[number] == Mark::Planned;
+        let mut planned = self.store.nodes.iter().enumerate().filter(|(number, _)| is_planned(*number));
+        match planned.all(|(_, node)| node.tied.iter().all(|&other| is_planned(other))) {
+            true => Ok(()),
+            false => Err("a module that belongs to it is not part of this import"),
+        }
     }
 
     /// Are all files as they were? Several in the standard library are reached by way of its directory, which is open for
@@ -334,6 +374,9 @@ impl Plan<'_> {
         if node.host && process::uname().ok() != self.store.host {
             return Err("the machine has another name");
         }
+        if node.means && Means::now() != self.store.means {
+            return Err("this process has other limits or processors");
+        }
         if node.finder.is_some() {
             self.steps.push(Step::Find(number));
         }
@@ -359,6 +402,8 @@ impl Plan<'_> {
                     self.marks.nodes[*other] = Mark::Planned;
                     self.steps.push(Step::Insert(*other));
                 }
+                Event::Searches(..) => self.steps.push(Step::Search(number, at)),
+                Event::Makes(turn) => self.steps.push(Step::Make(turn)),
                 Event::Effect(effect) => {
                     if !effect.is_due() {
                         return Err("something that it changes was changed before");

@@ -20,9 +20,24 @@ pub const MODULES: &str = "\
     importlib importlib.util importlib.machinery string contextvars unittest";
 
 /// What an import may ask although the answer differs from run to run: it is asked again at the
-/// hand-over, or the answer is never used (`secrets`).
-pub const ASKED_AGAIN: &[(&str, Call)] =
-    &[("random", Call::Entropy), ("logging", Call::Clock), ("threading", Call::ProcessId), ("secrets", Call::Entropy)];
+/// hand-over, or the answer is never used (`secrets`), or it is compared whenever it is used (`_strptime`: locale and time
+/// zone).
+pub const ASKED_AGAIN: &[(&str, Call)] = &[
+    ("random", Call::Entropy),
+    ("logging", Call::Clock),
+    ("threading", Call::ProcessId),
+    ("secrets", Call::Entropy),
+    ("_strptime", Call::Clock),
+    ("_strptime", Call::Locale),
+];
+
+/// The same of what only a rehearsal sees (`python/rehearse.py`).
+pub const EXEMPT: &[(&str, &str)] =
+    &[("threading", "keeps a standard stream"), ("csv", "changes _csv._dialects"), ("_strptime", "sets the time zone")];
+
+/// Packages whose extensions may be warm where they are named. Their libraries are known to keep nothing of the process in
+/// which they are initialised, to end without a trace, and to bear a fork (`tests/warm/pypi.py`).
+pub const EXTENSIONS: &str = "yaml";
 
 /// Keys of `sys` that every run sets for itself, and that no module of the list looks at while it is imported.
 pub const VOLATILE: &str = "\

@@ -18,6 +18,7 @@ mod registrations;
 mod rehearsal;
 mod ring;
 mod row;
+mod subclasses;
 mod watch;
 mod world;
 
@@ -336,7 +337,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let tidied = unsafe { Object::own(ffi::PyObject_CallObject(tidy.raw(), std::ptr::null_mut())).is_some() };
     recorder.finish();
     row.iter().for_each(Row::let_go);
-    let (mut nodes, places, names) = (recorder.nodes, recorder.places, recorder.names);
+    let (mut nodes, places, names, owned) = (recorder.nodes, recorder.places, recorder.names, recorder.owned);
     watch::undo_all(&nodes, &recorder.order);
     let clean = stand_ins.take_away();
     quiet::forget(seen);
@@ -382,6 +383,17 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.variables.push((variable.clone(), environment(variable)));
         }
     }
+    for (name, changed) in &verdict.changes {
+        let number = |name: &str| nodes.iter().position(|node| node.name == name);
+        match (number(name), number(changed)) {
+            (Some(at), Some(other)) => {
+                nodes[at].tied.push(other);
+                nodes[other].tied.push(at);
+            }
+            (Some(at), None) => nodes[at].refuse(format!("it changes something in {changed}")),
+            _ => {}
+        }
+    }
     for node in nodes.iter_mut().filter(|node| wide && node.state.get() == State::Hidden && !node.inserted) {
         let is_library =
             node.found.is_none_or(|(_, entry)| world.paths.library.contains(&entry)) && node.parent.is_none();
@@ -415,6 +427,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             false => node.refuse("this build of the interpreter is not known"),
         }
     }
+    subclasses::hide(&nodes, owned)?;
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let index = index(&nodes)?;
@@ -429,7 +442,9 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         has_once,
         volatile,
         host: process::uname().ok(),
+        means: hand::Means::now(),
         marks: Default::default(),
+        turns: Default::default(),
     };
     hook.put();
     Some(store)

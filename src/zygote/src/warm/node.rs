@@ -2,6 +2,7 @@
 
 use super::made::Made;
 use super::ring::Ring;
+use super::subclasses::Turn;
 use crate::capi::Object;
 use crate::quiet::{self, Kept, Layout};
 use pyo3::ffi::{self, PyObject};
@@ -36,6 +37,10 @@ pub enum Event {
     Absent(usize),
     /// It put this into `sys.modules` by itself.
     Inserts(usize),
+    /// It searched a package's directory for what is nowhere: what `sys.path_importer_cache` has for that.
+    Searches(Object, Object),
+    /// It made classes.
+    Makes(Turn),
     /// An effect that has been made again.
     Done,
     /// It changed something that is not its own.
@@ -122,6 +127,10 @@ pub struct Node {
     pub variables: Vec<(std::ffi::CString, Option<Vec<u8>>)>,
     /// Its import asked who the machine is (`man 2 uname`).
     pub host: bool,
+    /// Its import asked for the process's limits or processors.
+    pub means: bool,
+    /// Modules with which it is handed over, or not at all: one changes the other beyond its names.
+    pub tied: Vec<usize>,
     /// Why it is not handed over.
     pub refused: Option<String>,
     /// What its namespace holds.
@@ -159,6 +168,8 @@ impl Node {
             places: Vec::new(),
             variables: Vec::new(),
             host: false,
+            means: false,
+            tied: Vec::new(),
             refused: None,
             content: Content::default(),
             settle: None,
@@ -169,6 +180,11 @@ impl Node {
             holds: Vec::new(),
             once: false,
         }
+    }
+
+    /// What a hand-over changes of it.
+    pub fn hot(&self) -> &'static Hot {
+        self.hot
     }
 
     /// Notes the first reason not to hand it over.

@@ -8,6 +8,7 @@
 use super::list::ASKED_AGAIN;
 use super::node::{Event, Node, Place, State, namespace, text};
 use super::ring::Ring;
+use super::subclasses::{Census, Owned, new_turn};
 use super::watch::{Watch, WatchedList, attribute};
 use super::world::Paths;
 use crate::capi::{self, Object};
@@ -42,6 +43,10 @@ pub struct Recorder<'a> {
     /// The names that may be imported, once that is limited.
     allowed: Option<HashSet<String>>,
     classes_seen: HashSet<usize>,
+    classes_owned: HashSet<usize>,
+    census: Census,
+    /// Classes that imports have made.
+    pub owned: Vec<Owned>,
     size: isize,
     seen: HashMap<usize, usize>,
     layout: &'a Layout,
@@ -97,6 +102,9 @@ impl<'a> Recorder<'a> {
                 wide,
                 allowed: None,
                 classes_seen: HashSet::new(),
+                classes_owned: HashSet::new(),
+                census: Census::new()?,
+                owned: Vec::new(),
                 size: 0,
                 seen: HashMap::new(),
                 layout,
@@ -215,6 +223,8 @@ impl<'a> Recorder<'a> {
             for call in calls {
                 if call == Call::Host {
                     self.nodes[top].host = true;
+                } else if call == Call::Limits {
+                    self.nodes[top].means = true;
                 } else if !ASKED_AGAIN.contains(&(self.nodes[top].name.as_str(), call)) {
                     self.nodes[top].refuse(format!("it {}", call.text().to_string_lossy()));
                 }
@@ -236,6 +246,25 @@ impl<'a> Recorder<'a> {
         self.look_at_registries(top);
         self.look_at_lists(top);
         self.look_at_modules(top);
+        self.look_at_classes(top);
+    }
+
+    /// Classes that have been made since.
+    fn look_at_classes(&mut self, top: Option<usize>) {
+        let Some(top) = top else { return };
+        // SAFETY: the GIL is held; live objects of the ring.
+        let own = unsafe { self.nodes[top].ring.borrow().objects() };
+        let is_class = |object: &usize| unsafe { ffi::PyType_Check(*object as *mut PyObject) != 0 };
+        self.own(top, own.into_iter().filter(is_class).collect(), false);
+    }
+
+    fn own(&mut self, number: usize, mut classes: Vec<usize>, is_static: bool) {
+        classes.retain(|class| self.classes_owned.insert(*class));
+        if !classes.is_empty() {
+            let (turn, owner) = (new_turn(), self.nodes[number].hot());
+            self.nodes[number].events.borrow_mut().push(Event::Makes(turn));
+            self.owned.extend(classes.into_iter().map(|class| Owned { class, owner, turn, is_static }));
+        }
     }
 
     fn look_at_registries(&mut self, top: Option<usize>) {
@@ -378,6 +407,14 @@ impl<'a> Recorder<'a> {
                     }
                     // SAFETY: the GIL is held.
                     unsafe { ffi::PyErr_Clear() };
+                    if !self.nodes[number].is_source {
+                        let new = self.census.new_ones();
+                        let is_static = |class: &usize| {
+                            // SAFETY: the GIL is held; live classes.
+                            unsafe { ffi::PyType_HasFeature(*class as *mut _, ffi::Py_TPFLAGS_HEAPTYPE) == 0 }
+                        };
+                        self.own(number, new.into_iter().filter(is_static).collect(), true);
+                    }
                     self.adopt(number, module);
                 }
                 None => self.nodes[number].refuse("it takes itself out of sys.modules"),
@@ -394,16 +431,18 @@ impl<'a> Recorder<'a> {
     fn failed(&mut self, number: usize) {
         #[allow(deprecated)]
         // SAFETY: the GIL is held; the exception is put back as it was.
-        let missing = unsafe {
+        let (missing, directory) = unsafe {
             let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
             ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
             ffi::PyErr_NormalizeException(&mut kind, &mut value, &mut trace);
             let missing = Object::share(value)
                 .filter(|_| kind == ffi::PyExc_ModuleNotFoundError)
                 .and_then(|v| v.attribute(c"name"))
-                .and_then(|n| text(&n));
+                .and_then(|n| text(&n))
+                .unwrap_or_default();
+            let directory = missing.rsplit_once('.').and_then(|(package, _)| self.directory_of(package));
             ffi::PyErr_Restore(kind, value, trace);
-            missing.unwrap_or_default()
+            (missing, directory)
         };
         let mut name = self.nodes[number].name.clone();
         // Of `a.b.c`, `a` may be what is nowhere.
@@ -415,12 +454,14 @@ impl<'a> Recorder<'a> {
         let Some(&top) = self.stack.last() else { return };
         // A submodule that is nowhere: its package's directory says so, and is checked with the package's modules.
         let first = (!name.contains('.')).then(|| self.name(&name));
-        let package = name.rsplit_once('.').and_then(|(parent, _)| self.index.get(parent)).copied();
-        let directory = package.and_then(|p| text(&self.nodes[p].package.as_ref()?.1));
         if let (true, Some(directory)) = (is_absent, directory) {
             let place = self.place(directory.as_bytes());
             self.nodes[top].places.push(place);
-            self.nodes[top].events.borrow_mut().retain(|event| !matches!(event, Event::Needs(n) if *n == number));
+            let finder = capi::sys(c"path_importer_cache").and_then(|cache| item(&cache, &directory));
+            let key = Object::decoded(directory.as_bytes());
+            let mut events = self.nodes[top].events.borrow_mut();
+            events.retain(|event| !matches!(event, Event::Needs(n) if *n == number));
+            events.extend(key.zip(finder).map(|(entry, finder)| Event::Searches(entry, finder)));
             return;
         }
         let mut events = self.nodes[top].events.borrow_mut();
@@ -431,6 +472,19 @@ impl<'a> Recorder<'a> {
                 drop(events);
                 self.nodes[top].refuse(format!("the import of {name} fails in it"));
             }
+        }
+    }
+
+    /// The one directory of a package, whose own import may be under way.
+    fn directory_of(&self, package: &str) -> Option<String> {
+        let path = item(&self.modules, package)?.attribute(c"__path__");
+        // SAFETY: the GIL is held; a live list, which lends its item.
+        unsafe {
+            ffi::PyErr_Clear();
+            let path = path?;
+            let is_one = ffi::PyList_CheckExact(path.raw()) != 0 && ffi::PyList_Size(path.raw()) == 1;
+            Object::share(if is_one { ffi::PyList_GetItem(path.raw(), 0) } else { std::ptr::null_mut() })
+                .and_then(|entry| text(&entry))
         }
     }
 

@@ -40,6 +40,8 @@ pub struct Verdict {
     pub refused: Vec<(String, String)>,
     /// Variables that a module looked up in `os.environ` or asked the C library for.
     pub reads: Vec<(String, CString)>,
+    /// Modules, and others in which they change what lies deeper than a name.
+    pub changes: Vec<(String, String)>,
 }
 
 impl Verdict {
@@ -61,6 +63,7 @@ impl Verdict {
                 self.reads.push(read);
             }
         }
+        self.changes.extend(more.changes);
         self.absent.extend(more.absent);
     }
 
@@ -101,6 +104,7 @@ pub fn rehearse(programme: &Programme) -> Verdict {
                 Ok(variable) => verdict.reads.push((name.to_owned(), variable)),
                 Err(_) => verdict.refused.push((name.to_owned(), "it reads a strange variable".into())),
             },
+            "changes" => verdict.changes.push((name.to_owned(), rest.to_owned())),
             "end" => ended = true,
             _ => {}
         }
@@ -164,10 +168,11 @@ fn child(programme: &Programme, number: i32) -> Option<()> {
         let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
         Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
         let exempt = list::ASKED_AGAIN.iter().map(|(module, call)| pair(module, &call.text().to_string_lossy()));
-        let exempt =
-            exempt.chain([pair("threading", "keeps a standard stream"), pair("csv", "changes _csv._dialects")]);
+        let exempt = exempt.chain(list::EXEMPT.iter().map(|(module, deed)| pair(module, deed)));
         set(c"ASKED_AGAIN", &sequence(exempt)?);
-        set(c"KNOWN", &sequence(KNOWN_EXTENSIONS.split_whitespace().map(|n| Object::decoded(n.as_bytes())))?);
+        let names = |list: &str| sequence(list.split_whitespace().map(|n| Object::decoded(n.as_bytes())));
+        set(c"KNOWN", &names(KNOWN_EXTENSIONS)?);
+        set(c"EXTENSIONS", &names(list::EXTENSIONS)?);
         set(c"library", &sequence(programme.library.iter().map(|d| Object::decoded(d)))?);
         let send = function(c"send", send)?;
         SEND.store(number, std::sync::atomic::Ordering::Relaxed);
