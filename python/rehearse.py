@@ -10,8 +10,8 @@ import sys
 
 # Set by the caller, from src/zygote/src/warm/list.rs: pairs of module and deed.
 ASKED_AGAIN = None
-# Also from there: extensions that may initialise themselves once a process, and packages whose extensions may be warm.
-KNOWN = EXTENSIONS = None
+# Extensions that may initialise themselves once a process (src/zygote/src/quiet/libraries.rs).
+KNOWN = None
 # The zygote notes it by itself, and compares the answer at the hand-over.
 COMPARED = {"asks for the name of the host", "reads its limits, priority or processors"}
 
@@ -295,8 +295,7 @@ def judge(node, module):
     if type(loader) is outer.ExtensionFileLoader:
         file = getattr(spec, "origin", "")
         if not is_library(file):
-            if node.name.partition(".")[0] not in EXTENSIONS:
-                node.reason = "is an extension from outside the standard library, which may keep what it finds when it is first imported"
+            node.reason = "is an extension from outside the standard library, which may keep what it finds when it is first imported"
         elif once(module) and node.name not in KNOWN:
             node.reason = "is an extension that is initialised once in a process"
     elif loader is not None and "NamespaceLoader" in type(loader).__name__:

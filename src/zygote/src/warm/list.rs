@@ -35,10 +35,6 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
 pub const EXEMPT: &[(&str, &str)] =
     &[("threading", "keeps a standard stream"), ("csv", "changes _csv._dialects"), ("_strptime", "sets the time zone")];
 
-/// Packages whose extensions may be warm where they are named. Their libraries are known to keep nothing of the process in
-/// which they are initialised, to end without a trace, and to bear a fork (`tests/warm/pypi.py`).
-pub const EXTENSIONS: &str = "yaml";
-
 /// Keys of `sys` that every run sets for itself, and that no module of the list looks at while it is imported.
 pub const VOLATILE: &str = "\
     argv orig_argv path stdin stdout stderr __stdin__ __stdout__ __stderr__ last_type last_value last_traceback \

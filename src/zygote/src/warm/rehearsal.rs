@@ -170,9 +170,7 @@ fn child(programme: &Programme, number: i32) -> Option<()> {
         let exempt = list::ASKED_AGAIN.iter().map(|(module, call)| pair(module, &call.text().to_string_lossy()));
         let exempt = exempt.chain(list::EXEMPT.iter().map(|(module, deed)| pair(module, deed)));
         set(c"ASKED_AGAIN", &sequence(exempt)?);
-        let names = |list: &str| sequence(list.split_whitespace().map(|n| Object::decoded(n.as_bytes())));
-        set(c"KNOWN", &names(KNOWN_EXTENSIONS)?);
-        set(c"EXTENSIONS", &names(list::EXTENSIONS)?);
+        set(c"KNOWN", &sequence(KNOWN_EXTENSIONS.split_whitespace().map(|n| Object::decoded(n.as_bytes())))?);
         set(c"library", &sequence(programme.library.iter().map(|d| Object::decoded(d)))?);
         let send = function(c"send", send)?;
         SEND.store(number, std::sync::atomic::Ordering::Relaxed);
