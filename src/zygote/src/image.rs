@@ -8,6 +8,7 @@
 use crate::capi::{self, Object};
 use crate::entry;
 use crate::spare;
+use crate::warm::asleep;
 use crate::worker::{self, Prepared};
 use pyo3::ffi;
 use pyzy_core::fresh::Table;
@@ -21,6 +22,7 @@ use std::ffi::{CString, OsStr};
 use std::fs::File;
 use std::mem::MaybeUninit;
 use std::ops::{Deref, DerefMut};
+use std::os::fd::AsRawFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 
@@ -118,7 +120,11 @@ impl Maker<'_> {
             .mode(0o600)
             .open(OsStr::from_bytes(self.new))
             .map_err(|e| format!("cannot write '{}': {e}", String::from_utf8_lossy(self.new)))?;
+        file.set_len(PAGE).map_err(|e| format!("cannot write an image: {e}"))?;
         let mut parts = Capture::new(self.image.debuggable.then_some(&table))?;
+        if !self.image.debuggable && can_wake(&file) {
+            parts.asleep = asleep::parts().map(|(start, end)| (start as u64, end as u64)).collect();
+        }
         let head = (ROOM + self.start.table.len()).next_multiple_of(64 * 1024);
         let written = parts.write(&file, head as u64);
         let size = written.map_err(|e| format!("cannot write an image: {e}"))?;
@@ -328,6 +334,29 @@ pub fn writable(maps: &[u8]) -> impl Iterator<Item = (u64, u64)> {
     mappings(maps).filter(|m| m.protection & (READ | WRITE) == READ | WRITE).map(|m| (m.start, m.end))
 }
 
+/// Begin and end of what is mapped from a file, by `/proc/self/maps`.
+pub fn parts_of<'a>(maps: &'a [u8], path: &'a [u8], only_code: bool) -> impl Iterator<Item = (usize, usize)> + 'a {
+    let parts = mappings(maps).filter(move |m| m.name == path && (!only_code || m.protection & EXECUTE != 0));
+    parts.map(|m| (m.start as usize, m.end as usize))
+}
+
+/// May code that was written to be executed afterwards, in a mapping of this file? A security module may forbid it.
+fn can_wake(file: &File) -> bool {
+    let page = PAGE as usize;
+    // SAFETY: a mapping of our own, and gone at the end.
+    unsafe {
+        let (protection, number) = (libc::PROT_READ | libc::PROT_WRITE, file.as_raw_fd());
+        let at = libc::mmap(std::ptr::null_mut(), page, protection, libc::MAP_PRIVATE, number, 0);
+        if at == libc::MAP_FAILED {
+            return false;
+        }
+        at.cast::<u8>().write_volatile(0);
+        let done = libc::mprotect(at, page, libc::PROT_READ | libc::PROT_EXEC) == 0;
+        libc::munmap(at, page);
+        done
+    }
+}
+
 /// A list in memory that was set aside.
 struct List<T: Copy + 'static> {
     room: &'static mut [MaybeUninit<T>],
@@ -377,6 +406,8 @@ struct Capture<'a> {
     table: Option<&'a Table<'a>>,
     /// For comparing memory with a file.
     buffer: Vec<u8>,
+    /// Code that nobody calls before it is woken.
+    asleep: Vec<(u64, u64)>,
     /// Set aside, and no part of the image, as the lists are: for reading the map without changing it.
     scratch: &'static mut [u8],
     regions: List<Region>,
@@ -420,7 +451,19 @@ impl<'a> Capture<'a> {
         let copy = unsafe { std::slice::from_raw_parts(pointers.texts as *const u8, length) }.to_vec().leak();
         let buffer = vec![0; 64 * 1024];
         let (vdso, held) = ((0, 0), (0, 0));
-        Ok(Capture { table, buffer, scratch, regions, patches, vdso, stack: held, heap_end: 0, pointers, copy })
+        Ok(Capture {
+            table,
+            buffer,
+            asleep: Vec::new(),
+            scratch,
+            regions,
+            patches,
+            vdso,
+            stack: held,
+            heap_end: 0,
+            pointers,
+            copy,
+        })
     }
 
     /// Reads the map of this process. Allocates nothing: the heap must not change between this and the writing.
@@ -506,6 +549,12 @@ impl<'a> Capture<'a> {
     /// Neighbours are one region if both may be written to, or neither. A library's code and constants become one range
     /// that may be read and executed: fewer mappings are made and taken down, and fewer pieces written.
     fn join(&mut self) {
+        for region in self.regions.iter_mut() {
+            let within = |&(start, end): &(u64, u64)| start <= region.address && region.address + region.length <= end;
+            if region.file.is_none() && self.asleep.iter().any(within) {
+                region.protection = READ | WRITE;
+            }
+        }
         let mut kept = 0;
         for at in 1..self.regions.len() {
             let (last, region) = (self.regions[kept], self.regions[at]);

@@ -5,6 +5,7 @@
 //! and carrying it out. All is checked before anything is changed. Between the check and the change no code
 //! of anybody's runs, so no other thread comes between.
 
+use super::asleep;
 use super::node::{Event, Node, Place, State, referent};
 use super::subclasses::Turn;
 use super::world::{Answer, Reach, World};
@@ -174,6 +175,13 @@ impl Store {
     }
 
     fn carry_out(&self, number: usize, steps: Vec<Step>) -> Answer<(Object, usize)> {
+        let is_awake = |step: &Step| match step {
+            Step::Give(at) => self.nodes[*at].asleep.is_none_or(asleep::wake),
+            _ => true,
+        };
+        if !steps.iter().all(is_awake) {
+            return Err("the code of an extension cannot be made executable");
+        }
         let (mut given, mut settle) = (0, Vec::new());
         // SAFETY: the GIL is held; live objects.
         unsafe {

@@ -7,6 +7,7 @@
 //! own import runs as if nothing were there. No attribute of importlib is another: what is replaced is the
 //! entry that a function object has for calls from C.
 
+pub mod asleep;
 mod hand;
 pub mod learn;
 mod leave;
@@ -235,6 +236,7 @@ pub fn let_go() {
     if !store.is_null() {
         // SAFETY: stored by `prepare`; nobody else has it any more.
         let store = unsafe { Box::from_raw(store) };
+        asleep::wake_all();
         leave::let_go(&store);
         // The nodes stay, for what is hidden stays; what the world has of the interpreter goes.
         let Store { world, nodes, .. } = *store;
@@ -428,6 +430,13 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         }
     }
     subclasses::hide(&nodes, owned)?;
+    let is_hidden = |node: &&mut Node| node.state.get() == State::Hidden && !node.inserted;
+    let sleepers = nodes.iter_mut().filter(is_hidden);
+    if asleep::prepare(sleepers.filter_map(|node| node.library.clone()).collect()).is_some() {
+        for node in nodes.iter_mut().filter(is_hidden) {
+            node.asleep = node.library.as_deref().and_then(asleep::find);
+        }
+    }
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let index = index(&nodes)?;

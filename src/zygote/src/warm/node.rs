@@ -149,6 +149,10 @@ pub struct Node {
     pub holds: Vec<(usize, usize)>,
     /// It is an extension that is initialised once a process.
     pub once: bool,
+    /// It is an extension of the standard library: where its code is.
+    pub library: Option<Vec<u8>>,
+    /// The number of that among those asleep.
+    pub asleep: Option<usize>,
 }
 
 impl Node {
@@ -179,6 +183,8 @@ impl Node {
             made: Made::default(),
             holds: Vec::new(),
             once: false,
+            library: None,
+            asleep: None,
         }
     }
 

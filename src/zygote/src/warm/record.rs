@@ -600,6 +600,7 @@ impl<'a> Recorder<'a> {
                 self.nodes[number].once = definition.is_null() || (*definition).m_slots.is_null();
                 let place = self.place(origin.as_bytes());
                 self.nodes[number].places.push(place);
+                self.nodes[number].library = Some(origin.as_bytes().to_vec());
             } else {
                 return None;
             }

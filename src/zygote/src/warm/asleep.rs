@@ -1,0 +1,151 @@
+//! Code that nobody can call yet: the libraries of extensions that are hidden.
+//!
+//! Each library of a warm extension is two mappings or more, and a run pays for each, whether it imports the
+//! extension or not. Their code is called by nobody before a module is handed over. So in an image such
+//! a library is part of the memory around it, which may be written to and not executed; what lies side by
+//! side is one mapping. Owns the list of these libraries, and waking them: all that leads to their code passes
+//! here first. That is a hand-over; `_imp.create_dynamic`, by which CPython initialises an extension, and through which all
+//! code comes into a process that could load libraries by itself; and the end of the interpreter or of the process.
+
+use crate::capi::Object;
+use crate::quiet::word;
+use pyo3::ffi::{self, PyObject};
+use std::cell::Cell;
+use std::ffi::{CStr, c_void};
+use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+
+/// A library, by its path.
+pub struct Library {
+    pub path: Vec<u8>,
+    /// All of it, and what of it is code: begin and end.
+    parts: Vec<(usize, usize)>,
+    code: Vec<(usize, usize)>,
+    is_awake: Cell<bool>,
+}
+
+/// The codecs of these may be found by CPython's own caches.
+const WAKEFUL: [&[u8]; 2] = [b"_codecs_", b"_multibytecodec"];
+
+/// `METH_FASTCALL` (`Include/methodobject.h`), which the stable ABI has had since 3.10 only.
+const FASTCALL: i32 = 0x80;
+/// `m_ml` of `PyCFunctionObject` (`Include/cpython/methodobject.h`): behind the object's head.
+const METHOD: usize = 16;
+
+static ALL: AtomicPtr<Vec<Library>> = AtomicPtr::new(std::ptr::null_mut());
+static ORIGINAL: AtomicUsize = AtomicUsize::new(0);
+
+type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, ffi::Py_ssize_t) -> *mut PyObject;
+type Plain = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
+
+/// In the zygote: libraries of extensions that are hidden, by their paths. `None` if they could be called behind our back.
+pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
+    let is_wakeful = |path: &[u8]| {
+        let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
+        WAKEFUL.iter().any(|begin| name.starts_with(begin))
+    };
+    let maps = std::fs::read("/proc/self/maps").ok()?;
+    let library = |path: Vec<u8>| {
+        let parts = |only_code: bool| crate::image::parts_of(&maps, &path, only_code).collect::<Vec<_>>();
+        let (parts, code) = (parts(false), parts(true));
+        Library { path, parts, code, is_awake: Cell::new(false) }
+    };
+    let all: Vec<Library> = paths.into_iter().filter(|path| !is_wakeful(path)).map(library).collect();
+    attach()?;
+    // SAFETY: a function without parameters.
+    (unsafe { libc::atexit(wake_at_exit) } == 0).then_some(())?;
+    ALL.store(Box::into_raw(Box::new(all)), Relaxed);
+    Some(())
+}
+
+fn all() -> &'static [Library] {
+    // SAFETY: stored by `prepare`, never freed.
+    unsafe { ALL.load(Relaxed).as_ref() }.map_or(&[], |all| &all[..])
+}
+
+/// The library's number.
+pub fn find(path: &[u8]) -> Option<usize> {
+    all().iter().position(|library| library.path == path)
+}
+
+/// Begin and end of what need not be executable in an image.
+pub fn parts() -> impl Iterator<Item = (usize, usize)> {
+    all().iter().flat_map(|library| library.parts.iter().copied())
+}
+
+impl Library {
+    /// False if the kernel refuses.
+    fn wake(&self) -> bool {
+        self.is_awake.get() || {
+            let is_done = self.code.iter().all(|&(start, end)| {
+                // SAFETY: code of a library that stays where it is; nobody has written to it.
+                unsafe { libc::mprotect(start as *mut c_void, end - start, libc::PROT_READ | libc::PROT_EXEC) == 0 }
+            });
+            self.is_awake.set(is_done);
+            is_done
+        }
+    }
+}
+
+/// A module of it is about to be handed over. False if it cannot be.
+pub fn wake(number: usize) -> bool {
+    all().get(number).is_some_and(Library::wake)
+}
+
+/// Anything may call anything. False if not all could be woken.
+pub fn wake_all() -> bool {
+    all().iter().all(Library::wake)
+}
+
+extern "C" fn wake_at_exit() {
+    wake_all();
+}
+
+fn attach() -> Option<()> {
+    // SAFETY: the GIL is held; live objects. A function of this type points to an entry of CPython's table, which is not
+    // constant.
+    unsafe {
+        let module = Object::share(ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"_imp".as_ptr()))?;
+        let function = module.attribute(c"create_dynamic")?;
+        (ffi::PyCFunction_CheckExact(function.raw()) != 0).then_some(())?;
+        let entry = word(function.raw() as usize, METHOD) as *mut ffi::PyMethodDef;
+        (CStr::from_ptr((*entry).ml_name) == c"create_dynamic").then_some(())?;
+        let ours = match (*entry).ml_flags {
+            FASTCALL => std::mem::transmute::<Fast, Plain>(create_fast),
+            ffi::METH_VARARGS => create,
+            _ => return None,
+        };
+        ORIGINAL.store((*entry).ml_meth.PyCFunction as usize, Relaxed);
+        (*entry).ml_meth = ffi::PyMethodDefPointer { PyCFunction: ours };
+    }
+    Some(())
+}
+
+/// False, and an exception is set, if not all could be woken.
+fn is_ready() -> bool {
+    let is_ready = wake_all();
+    if !is_ready {
+        // SAFETY: the GIL is held.
+        unsafe { ffi::PyErr_NoMemory() };
+    }
+    is_ready
+}
+
+unsafe extern "C" fn create_fast(
+    module: *mut PyObject,
+    arguments: *const *mut PyObject,
+    count: ffi::Py_ssize_t,
+) -> *mut PyObject {
+    if !is_ready() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: stored by `attach`; called by CPython.
+    unsafe { std::mem::transmute::<usize, Fast>(ORIGINAL.load(Relaxed))(module, arguments, count) }
+}
+
+unsafe extern "C" fn create(module: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
+    if !is_ready() {
+        return std::ptr::null_mut();
+    }
+    // SAFETY: as above.
+    unsafe { std::mem::transmute::<usize, Plain>(ORIGINAL.load(Relaxed))(module, arguments) }
+}
