@@ -55,6 +55,7 @@ names! {
     ISOLATED c"isolated"
     LAST_TYPE c"last_type"
     LOADER c"__loader__"
+    LOGGING c"logging"
     MAIN c"__main__"
     MODE c"mode"
     MODULES c"modules"

@@ -20,6 +20,7 @@ mod kinds;
 mod layout;
 mod libraries;
 mod objects;
+mod shutdown;
 mod streams;
 
 use crate::capi::{self, Object};
@@ -105,8 +106,12 @@ unsafe extern "C" fn init_gc() -> *mut PyObject {
 
 unsafe extern "C" fn init_atexit() -> *mut PyObject {
     ATEXIT_SEEN.store(true, Relaxed);
-    // SAFETY: stored by `wrap`.
-    unsafe { original(&ATEXIT_INIT)() }
+    // SAFETY: stored by `wrap`; what it returns is what `watch` wants.
+    unsafe {
+        let definition = original(&ATEXIT_INIT)();
+        shutdown::watch(definition);
+        definition
+    }
 }
 
 unsafe fn original(place: &AtomicUsize) -> unsafe extern "C" fn() -> *mut PyObject {
@@ -128,6 +133,7 @@ pub fn seen() -> (bool, bool) {
 pub fn forget((gc, atexit): (bool, bool)) {
     GC_SEEN.store(gc, Relaxed);
     ATEXIT_SEEN.store(atexit, Relaxed);
+    shutdown::forget();
 }
 
 /// A script gets the warm `gc`.
@@ -195,7 +201,7 @@ pub fn is_silent() -> bool {
     let Some(ground) = ground() else { return false };
     // SAFETY: stored by `begin`, never freed.
     let Some(streams) = (unsafe { STREAMS.load(Relaxed).as_ref() }) else { return false };
-    let silent = !GC_SEEN.load(Relaxed) && !ATEXIT_SEEN.load(Relaxed) && ground.is_silent(streams);
+    let silent = !GC_SEEN.load(Relaxed) && ground.is_silent(streams);
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
     silent
@@ -230,20 +236,21 @@ impl Ground {
             && is_alone()
             && self.libraries.are_all_known()
             && self.modules_are_plain()
+            && shutdown::threading_is_idle(&self.layout, self.libraries.library())
+            && (!ATEXIT_SEEN.load(Relaxed) || shutdown::atexit_is_idle(&self.layout, self.libraries.library(), streams))
             && self.warnings_are_as_before()
             && streams.are_as_before(&self.kinds)
             && objects::are_silent(self, streams)
             && streams.flush()
     }
 
-    /// No `threading`, whose shutdown is code, and no keys in the modules' table that are code when looked up.
+    /// No keys in the modules' table that are code when looked up.
     fn modules_are_plain(&self) -> bool {
         // SAFETY: the GIL is held; live objects.
         unsafe {
             let modules = ffi::PyImport_GetModuleDict();
             !modules.is_null()
                 && has_plain_keys(&self.layout, modules)
-                && names::item(modules, &names::THREADING).is_none()
                 && has_plain_keys(&self.layout, ffi::PyEval_GetBuiltins())
         }
     }

@@ -180,3 +180,76 @@ case("quiet/interrupt-silent", "x.py", "raise KeyboardInterrupt\n")
 case("quiet/exit-in-main-of-directory", "d", files={"d/__main__.py": "import sys\nprint('end')\nsys.exit(5)\n"})
 case("quiet/many-imports", "x.py", "import argparse, collections, dataclasses, datetime, decimal, enum, functools, itertools, json, math, os, pathlib, random, re, string, struct, textwrap, time, typing\nprint(json.dumps({'a': 1}))\n")
 case("quiet/many-objects", "x.py", "class P:\n    def __init__(self, n):\n        self.n = n\nx = {i: P([i]) for i in range(20000)}\nprint(len(x))\n")
+
+# What runs before anything is finalised: threading's own end, and what `atexit` has. Both with everything cold and with warm modules.
+LOG = "import logging, sys\n"
+HANDLER = LOG + "class H(logging.StreamHandler):\n    def flush(self):\n        print('flush')\n    def close(self):\n        print('close')\n"
+STREAM = LOG + "class S:\n    def write(self, text):\n        pass\n    def flush(self):\n        print('flushed')\n"
+BEFORE = {
+    "threading": "import threading\nprint('end')\n",
+    "threading-class-replaced": "import threading\nclass M(type(threading._main_thread)):\n    def _stop(self):\n        print('stop')\n        super()._stop()\nthreading._main_thread.__class__ = M\n",
+    "threading-stop-patched": "import threading\nreal = getattr(threading.Thread, '_stop', lambda self: None)\ndef stop(self):\n    print('stop')\n    real(self)\nthreading.Thread._stop = stop\n",
+    "threading-register": "import threading\nthreading._register_atexit(print, 'registered')\n",
+    "threading-list-replaced": "import threading\nthreading._threading_atexits = (lambda: print('mine'),)\n",
+    "threading-deleted-from-the-table": "import threading, sys\nthreading._register_atexit(print, 'registered')\ndel sys.modules['threading']\n",
+    "thread-has-ended": "import threading\nt = threading.Thread(target=print, args=('thread',))\nt.start()\nt.join()\n",
+    "thread-object-with-del": "import threading\nclass T(threading.Thread):\n    def __del__(self):\n        print('del', self.name)\nt = T(target=print, args=('x',), name='n')\nt.start()\nt.join()\n",
+    "thread-never-started": "import threading\nclass T(threading.Thread):\n    def __del__(self):\n        print('del')\nT()\nt = T()\n",
+    "local": "import threading\nclass C:\n    def __del__(self):\n        print('del')\nl = threading.local()\nl.c = C()\n",
+    "local-plain": "import threading\nl = threading.local()\nl.c = 1\n",
+    "weak-set": "import weakref\nclass C:\n    def __eq__(self, other):\n        print('eq')\n        return False\n    def __hash__(self):\n        return 1\ns = weakref.WeakSet()\nkeep = [C(), C()]\ns.add(keep[0])\ns.add(keep[1])\n",
+    "weak-values": "import weakref\nclass C: pass\nd = weakref.WeakValueDictionary()\nd['a'] = C()\nd['b'] = b = C()\nb.b = b\n",
+    "weak-keys": "import weakref\nclass C: pass\nd = weakref.WeakKeyDictionary()\nd[C()] = 1\nc = C()\nd[c] = c\n",
+    "callback-of-that-name": "import weakref\nclass C: pass\ndef remove(r):\n    print('removed')\nc = C()\nc.c = c\nr = weakref.ref(c, remove)\n",
+    "atexit": "import atexit\nprint('end')\n",
+    "atexit-by-keyword": "import atexit\natexit.register(print, 'a', end='b\\n')\n",
+    "atexit-shutdown-with-arguments": LOG + "import atexit\natexit.register(logging.shutdown, [])\nlogging.basicConfig(stream=sys.stdout)\n",
+    "atexit-shutdown-again": LOG + "import atexit\natexit.register(logging.shutdown)\nlogging.basicConfig(stream=sys.stdout)\nlogging.error('e')\n",
+    "atexit-another-instead": LOG + "import atexit\natexit.unregister(logging.shutdown)\natexit.register(print, 'mine')\n",
+    "atexit-in-place-of": LOG + "import atexit\natexit.unregister(logging.shutdown)\n@atexit.register\ndef shutdown():\n    print('mine')\n",
+    "atexit-cleared": LOG + "import atexit\natexit.register(print, 'never')\natexit._clear()\nprint('end')\n",
+    "atexit-second-module": "import atexit, importlib.util\nm = importlib.util.module_from_spec(importlib.util.find_spec('atexit'))\nm.__spec__.loader.exec_module(m)\nm.register(print, 'second')\natexit.register(print, 'first')\n",
+    "logging": LOG + "print(len(logging._handlerList))\n",
+    "logging-basic": LOG + "logging.basicConfig(level=20, format='%(message)s')\nlogging.info('to stderr')\nlogging.getLogger('a').warning('w')\n",
+    "logging-to-stdout": LOG + "logging.basicConfig(level=20, stream=sys.stdout)\nsys.stdout.write('part')\nlogging.info('i')\nsys.stdout.write('last')\n",
+    "logging-last-resort": LOG + "logging.warning('w')\nlogging.lastResort.close()\n",
+    "logging-null": LOG + "logging.getLogger('x').addHandler(logging.NullHandler())\nlogging.getLogger('x').error('e')\n",
+    "logging-handler": HANDLER + "logging.root.addHandler(H())\n",
+    "logging-handler-of-mine": LOG + "class H(logging.Handler):\n    def emit(self, record):\n        pass\n    def close(self):\n        print('close')\nh = H()\n",
+    "logging-stream": STREAM + "h = logging.StreamHandler(S())\n",
+    "logging-stream-set-later": STREAM + "logging.basicConfig(stream=sys.stdout)\nlogging.root.handlers[0].setStream(S())\n",
+    "logging-stderr-replaced": STREAM + "logging.basicConfig()\nsys.stderr = S()\n",
+    "logging-attribute": LOG + "logging.basicConfig()\nlogging.root.handlers[0].flush = lambda: print('flush')\n",
+    "logging-attribute-close": LOG + "logging.basicConfig()\nlogging.root.handlers[0].close = lambda: print('close')\n",
+    "logging-attribute-flush-on-close": LOG + "class N:\n    def __bool__(self):\n        print('bool')\n        return False\nlogging.basicConfig()\nlogging.root.handlers[0].flushOnClose = N()\n",
+    "logging-lock": LOG + "class L:\n    def acquire(self):\n        print('acquire')\n    def release(self):\n        print('release')\n    __enter__ = acquire\n    def __exit__(self, *_):\n        print('release')\nh = logging.StreamHandler(sys.stdout)\nh.lock = L()\n",
+    "logging-class-patched": LOG + "def flush(self):\n    print('flush')\nlogging.StreamHandler.flush = flush\nlogging.basicConfig()\n",
+    "logging-base-patched": LOG + "def close(self):\n    print('close')\nlogging.Handler.close = close\nlogging.basicConfig()\n",
+    "logging-handlers-replaced": LOG + "class W:\n    def __call__(self):\n        print('called')\nlogging._handlerList.append(W())\n",
+    "logging-list-of-another": LOG + "logging._handlerList = []\nh = logging.StreamHandler(open('log', 'w'))\nh.stream.write('x')\n",
+    "logging-shutdown-replaced": LOG + "logging.shutdown = lambda: print('never called')\n",
+    "logging-shutdown-code": LOG + "def f(handlerList=()):\n    print('mine')\nlogging.shutdown.__code__ = f.__code__\n",
+    "logging-file": LOG + "logging.basicConfig(filename='log', level=20)\nlogging.info('x')\n",
+    "logging-memory": LOG + "import logging.handlers\nh = logging.handlers.MemoryHandler(100, target=logging.StreamHandler(sys.stdout))\nlogging.root.addHandler(h)\nlogging.warning('kept back')\n",
+    "logging-queue": LOG + "import logging.handlers, queue\nq = queue.Queue()\nl = logging.handlers.QueueListener(q, logging.StreamHandler(sys.stdout))\nl.start()\nlogging.root.addHandler(logging.handlers.QueueHandler(q))\nlogging.warning('queued')\nl.stop()\n",
+    "logging-removed-handler": LOG + "h = logging.StreamHandler(sys.stdout)\nlogging.root.addHandler(h)\nlogging.root.removeHandler(h)\ndel h\n",
+    "logging-module-gone": LOG + "logging.basicConfig()\ndel sys.modules['logging']\n",
+    "logging-raises": LOG + "class B(Exception): pass\nclass H(logging.Handler):\n    def flush(self):\n        raise B('at the end')\nh = H()\n",
+    "logging-at-del": LOG + "class C:\n    def __del__(self):\n        logging.warning('late')\nc = C()\n",
+    "logging-with-an-error": LOG + "logging.basicConfig()\n1 / 0\n",
+    "logging-with-an-exit": LOG + "logging.basicConfig(stream=sys.stdout)\nlogging.error('e')\nsys.exit(3)\n",
+    "logging-and-a-thread": LOG + "import threading\nlogging.basicConfig(stream=sys.stdout)\nthreading.Thread(target=lambda: logging.warning('from the thread')).start()\n",
+    "subprocess": "import subprocess\nprint(subprocess.run(['true']).returncode)\n",
+    "subprocess-left-behind": "import subprocess\np = subprocess.Popen(['true'])\n",
+    "futures": "import concurrent.futures as c\nwith c.ThreadPoolExecutor(1) as p:\n    print(p.submit(abs, -1).result())\n",
+    "futures-left-open": "import concurrent.futures as c\np = c.ThreadPoolExecutor(1)\np.submit(print, 'x')\n",
+    "temporary-directory": "import tempfile, os\nd = tempfile.TemporaryDirectory()\nprint(os.path.isdir(d.name))\n",
+}
+for name, source in BEFORE.items():
+    files = {"x.py": source}
+    case("quiet/before/" + name, "x.py", files=files, drop=("log",) if "open('log'" in source or "filename" in source else ())
+    case("quiet/before/warm/" + name, "x.py", files=files, env={"PYZY_PRELOAD": "stdlib"}, drop=("log",) if "open('log'" in source or "filename" in source else ())
+case("quiet/before/logging-beside", "x.py", files={"logging.py": "import atexit\ndef shutdown():\n    print('mine')\natexit.register(shutdown)\n", "x.py": "import logging\n"})
+case("quiet/before/logging-package-beside", "x.py", files={"logging/__init__.py": "import atexit\ndef shutdown():\n    print('mine')\natexit.register(shutdown)\n", "x.py": "import logging\n"}, env={"PYZY_PRELOAD": "stdlib"})
+shell("quiet/before/logging-to-a-full-device", "python3 x.py > /dev/full; echo $?", files={"x.py": LOG + "logging.basicConfig(stream=sys.stdout)\nlogging.error('e')\nprint('more')\n"})
+case("quiet/before/logging-to-a-closed-pipe", "x.py", LOG + "import os\nlogging.basicConfig(stream=sys.stdout)\nr, w = os.pipe()\nos.dup2(w, 1)\nos.close(r)\nos.close(w)\nlogging.error('e')\n", env={"PYZY_PRELOAD": "stdlib"})

@@ -1,6 +1,7 @@
 //! What the end of an object does, by its type.
 
 use super::layout::{Layout, word};
+use super::shutdown::comes_from;
 use crate::capi::Object;
 use crate::names::{self, Name};
 use libc::c_int;
@@ -44,7 +45,17 @@ pub struct Kinds {
     text: usize,
     /// `BytesIO`, `StringIO`
     memory: [usize; 2],
+    /// The directory of the standard library.
+    library: Vec<u8>,
 }
+
+/// Callbacks of weak references that take them out of a table: file and name.
+const TIDY: [(&str, &CStr); 4] = [
+    ("_weakrefset.py", c"_remove"),
+    ("weakref.py", c"remove"),
+    ("weakref.py", c"_remove"),
+    ("logging/__init__.py", c"_removeHandlerRef"),
+];
 
 /// The type of an object.
 pub fn type_of(object: usize) -> usize {
@@ -66,6 +77,7 @@ impl Kinds {
                 buffered: [class(c"BufferedReader")?, class(c"BufferedWriter")?, class(c"BufferedRandom")?],
                 text: class(c"TextIOWrapper")?,
                 memory: [class(c"BytesIO")?, class(c"StringIO")?],
+                library: super::libraries::library()?,
             };
             (word(kinds.raw, layout.finalize) != 0).then_some(kinds)
         }
@@ -125,7 +137,7 @@ impl Kinds {
             let silent = match kind {
                 Kind::Plain | Kind::Class => Some(true),
                 Kind::Loud => Some(false),
-                Kind::Weak => Some(is_silent_callback(layout, word(object, layout.callback))),
+                Kind::Weak => Some(self.is_silent_callback(layout, word(object, layout.callback))),
                 Kind::Generator => {
                     let name = match object as *mut PyObject {
                         o if ffi::Py_TYPE(o) == &raw mut PyGen_Type => c"gi_frame",
@@ -141,21 +153,24 @@ impl Kinds {
     }
 }
 
+impl Kinds {
+    /// No callback, or one of CPython's own that tidies up a table.
+    unsafe fn is_silent_callback(&self, layout: &Layout, callback: usize) -> bool {
+        // SAFETY: null, or a live object that the reference holds.
+        unsafe {
+            let callback = callback as *mut PyObject;
+            callback.is_null()
+                || ffi::PyCFunction_CheckExact(callback) != 0
+                    && ffi::PyCFunction_GetFunction(callback).is_some_and(|f| f as *const () as usize == layout.destroy)
+                || TIDY.into_iter().any(|(file, name)| comes_from(callback, &self.library, file, name))
+        }
+    }
+}
+
 /// The truth of an attribute.
 pub fn is_true(object: &Object, name: &Name) -> Option<bool> {
     let value = names::attribute(object, name)?;
     // SAFETY: the GIL is held; a live object.
     let truth: c_int = unsafe { ffi::PyObject_IsTrue(value.raw()) };
     (truth >= 0).then_some(truth == 1)
-}
-
-/// No callback, or one of CPython's own that tidies up a table.
-unsafe fn is_silent_callback(layout: &Layout, callback: usize) -> bool {
-    // SAFETY: null, or a live object that the reference holds.
-    unsafe {
-        let callback = callback as *mut PyObject;
-        callback.is_null()
-            || ffi::PyCFunction_CheckExact(callback) != 0
-                && ffi::PyCFunction_GetFunction(callback).is_some_and(|f| f as *const () as usize == layout.destroy)
-    }
 }

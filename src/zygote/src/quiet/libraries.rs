@@ -38,6 +38,11 @@ impl Known {
         known.check().then_some(known)
     }
 
+    /// The directory of the standard library: CPython's modules lie below it.
+    pub fn library(&self) -> &[u8] {
+        self.directory.strip_suffix(DYNLOAD).unwrap_or_default()
+    }
+
     /// Was nothing loaded since that is not known?
     pub fn are_all_known(&self) -> bool {
         additions() == self.additions || self.check()
@@ -98,6 +103,13 @@ fn additions() -> u64 {
     count
 }
 
+const DYNLOAD: &[u8] = b"/lib-dynload";
+
+/// The directory of the standard library, by `sys.path`.
+pub fn library() -> Option<Vec<u8>> {
+    directory()?.strip_suffix(DYNLOAD).map(<[u8]>::to_vec)
+}
+
 /// The directory `lib-dynload` of `sys.path`.
 fn directory() -> Option<Vec<u8>> {
     let path = names::sys(&names::PATH)?;
@@ -106,7 +118,7 @@ fn directory() -> Option<Vec<u8>> {
         (0..ffi::PyList_Size(path.raw())).find_map(|at| {
             let bytes = capi::Object::own(ffi::PyUnicode_EncodeFSDefault(ffi::PyList_GetItem(path.raw(), at)))?;
             let text = CStr::from_ptr(ffi::PyBytes_AsString(bytes.raw())).to_bytes();
-            text.ends_with(b"/lib-dynload").then(|| text.to_vec())
+            text.ends_with(DYNLOAD).then(|| text.to_vec())
         })
     }
 }
