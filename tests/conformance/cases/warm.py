@@ -1,9 +1,15 @@
 """Warm modules: a script sees none of them until it imports them, and then what it would have seen cold."""
 
+import ctypes
 import subprocess
 
 from harness import case as registry
 from harness.case import Made, dedent
+
+def refuse_new_code():
+    """PR_SET_MDWE (man 2 PR_SET_MDWE): nothing becomes executable that was not. Older kernels do not know it."""
+    ctypes.CDLL(None).prctl(65, 1, 0, 0, 0)
+
 
 def case(name, argv, source=None, **more):
     """A case with the standard library kept warm."""
@@ -86,6 +92,8 @@ case("warm/asleep/finalised", "x.py", "class C:\n    def __del__(self):\n       
 case("warm/asleep/all-used", "x.py", "import json, struct, zlib, decimal, array, binascii, random, heapq, bisect, datetime, csv, hashlib, pickle, socket, select, unicodedata, math, bz2, lzma, xml.etree.ElementTree as E, statistics, io\nprint(json.loads('[1, 2.5]'), struct.unpack('<h', b'ab'), zlib.decompress(zlib.compress(b'x')), decimal.Decimal('1.1') + 1, array.array('d', [1]), binascii.hexlify(b'a'), random.Random(1).random(), heapq.nsmallest(1, [3, 2]), bisect.bisect([1, 2], 1), datetime.date(2020, 1, 1), list(csv.reader(['a,b'])), hashlib.sha256(b'').hexdigest(), hashlib.blake2b(b'').hexdigest()[:8], pickle.loads(pickle.dumps({1: 2})), socket.htons(1), select.select([], [], [], 0), unicodedata.name('a'), math.sin(1), bz2.decompress(bz2.compress(b'y')), lzma.decompress(lzma.compress(b'z')), E.fromstring('<a><b/></a>')[0].tag, statistics.NormalDist().cdf(0.5), io.BytesIO(b'1').read())\n", imports={"json": True, "zlib": True})
 case("warm/asleep/cold-after-a-change", "x.py", "import collections\ncollections.mine = 1\nimport decimal, datetime, csv, json, pickle\nprint(decimal.Decimal(1) / 7, datetime.timedelta(1), json.dumps({'a': 1.5}), pickle.dumps(1, 0))\n")
 case("warm/asleep/another-interpreter", "x.py", "import sys\ntry:\n    import _interpreters as i\n    run = i.run_string\nexcept ImportError:\n    import _xxsubinterpreters as i\n    run = i.run_string\nn = i.create()\nrun(n, 'import math, _struct\\nprint(math.sin(0), _struct.calcsize(\"i\"), flush=True)')\ni.destroy(n)\nimport json\nprint(json.dumps(1))\n")
+case("warm/asleep/name-of-a-character", "x.py", "import sys\nprint(eval('\"\\\\N{BULLET}\"').encode(), 'unicodedata' in sys.modules)\n")
+case("warm/asleep/no-code-from-memory", "x.py", "import ctypes, json, decimal\nprint(ctypes.CDLL(None).prctl(66, 0, 0, 0, 0) >= -1, json.dumps([1.5]), decimal.Decimal(1) / 3)\n", pre=refuse_new_code, route=("warm", "refused", "image-failed"))
 case("warm/asleep/traceback-from-c", "x.py", "import faulthandler, sys\nfaulthandler.enable()\nimport json\ntry:\n    json.loads('{')\nexcept ValueError as e:\n    print(e)\n")
 
 

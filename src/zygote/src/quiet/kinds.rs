@@ -50,12 +50,8 @@ pub struct Kinds {
 }
 
 /// Callbacks of weak references that take them out of a table: file and name.
-const TIDY: [(&str, &CStr); 4] = [
-    ("_weakrefset.py", c"_remove"),
-    ("weakref.py", c"remove"),
-    ("weakref.py", c"_remove"),
-    ("logging/__init__.py", c"_removeHandlerRef"),
-];
+const TIDY: [(&str, &CStr); 3] =
+    [("_weakrefset.py", c"_remove"), ("weakref.py", c"remove"), ("logging/__init__.py", c"_removeHandlerRef")];
 
 /// The type of an object.
 pub fn type_of(object: usize) -> usize {

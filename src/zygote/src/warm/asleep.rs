@@ -10,6 +10,7 @@
 use crate::capi::Object;
 use crate::quiet::word;
 use pyo3::ffi::{self, PyObject};
+use pyzy_sys::process;
 use std::cell::Cell;
 use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
@@ -23,8 +24,9 @@ pub struct Library {
     is_awake: Cell<bool>,
 }
 
-/// The codecs of these may be found by CPython's own caches.
-const WAKEFUL: [&[u8]; 2] = [b"_codecs_", b"_multibytecodec"];
+/// What CPython finds without an import, once somebody has used it: codecs, and the names of characters
+/// (`_PyUnicode_GetNameCAPI`, `Objects/unicodeobject.c`).
+const WAKEFUL: [&[u8]; 3] = [b"_codecs_", b"_multibytecodec", b"unicodedata"];
 
 /// `METH_FASTCALL` (`Include/methodobject.h`), which the stable ABI has had since 3.10 only.
 const FASTCALL: i32 = 0x80;
@@ -70,6 +72,13 @@ pub fn find(path: &[u8]) -> Option<usize> {
 /// Begin and end of what need not be executable in an image.
 pub fn parts() -> impl Iterator<Item = (usize, usize)> {
     all().iter().flat_map(|library| library.parts.iter().copied())
+}
+
+/// May this process make code executable? There may be something asleep, and a process may forbid that for itself
+/// (`man 2 PR_SET_MDWE`, since Linux 6.3).
+pub fn may_wake() -> bool {
+    const PR_GET_MDWE: i32 = 66;
+    all().is_empty() || !matches!(process::prctl(PR_GET_MDWE, 0), Ok(1..))
 }
 
 impl Library {

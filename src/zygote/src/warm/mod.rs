@@ -644,11 +644,14 @@ fn ask_first(name: *mut PyObject) -> Option<()> {
     Some(())
 }
 
-/// Before the hand-off: may this script run here? What start-up put in front of `sys.path` must have none of the names that
+/// Before the hand-off: may this script run here? Code must become executable in this process. What start-up put in front of `sys.path` must have none of the names that
 /// extensions have asked for when they initialised themselves.
 pub fn suits() -> bool {
     // SAFETY: stored by `prepare`, never freed.
     let Some(store) = (unsafe { STORE.load(Relaxed).as_ref() }) else { return true };
+    if !asleep::may_wake() {
+        return false;
+    }
     let first = capi::sys(c"path").and_then(|path| {
         // SAFETY: the GIL is held; a list, or null is given.
         unsafe { Object::share(ffi::PyList_GetItem(path.raw(), 0)) }
