@@ -93,7 +93,7 @@ case("warm/asleep/all-used", "x.py", "import json, struct, zlib, decimal, array,
 case("warm/asleep/cold-after-a-change", "x.py", "import collections\ncollections.mine = 1\nimport decimal, datetime, csv, json, pickle\nprint(decimal.Decimal(1) / 7, datetime.timedelta(1), json.dumps({'a': 1.5}), pickle.dumps(1, 0))\n")
 case("warm/asleep/another-interpreter", "x.py", "import sys\ntry:\n    import _interpreters as i\n    run = i.run_string\nexcept ImportError:\n    import _xxsubinterpreters as i\n    run = i.run_string\nn = i.create()\nrun(n, 'import math, _struct\\nprint(math.sin(0), _struct.calcsize(\"i\"), flush=True)')\ni.destroy(n)\nimport json\nprint(json.dumps(1))\n")
 case("warm/asleep/name-of-a-character", "x.py", "import sys\nprint(eval('\"\\\\N{BULLET}\"').encode(), 'unicodedata' in sys.modules)\n")
-case("warm/asleep/no-code-from-memory", "x.py", "import ctypes, json, decimal\nprint(ctypes.CDLL(None).prctl(66, 0, 0, 0, 0) >= -1, json.dumps([1.5]), decimal.Decimal(1) / 3)\n", pre=refuse_new_code, route=("warm", "refused", "image-failed"))
+case("warm/asleep/no-code-from-memory", "x.py", "import ctypes, json, decimal\nprint(ctypes.CDLL(None).prctl(66, 0, 0, 0, 0) >= -1, json.dumps([1.5]), decimal.Decimal(1) / 3)\n", pre=refuse_new_code, route=("warm", "refused", "image-failed", "no-zygote"))
 case("warm/asleep/traceback-from-c", "x.py", "import faulthandler, sys\nfaulthandler.enable()\nimport json\ntry:\n    json.loads('{')\nexcept ValueError as e:\n    print(e)\n")
 
 
