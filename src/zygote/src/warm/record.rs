@@ -263,7 +263,7 @@ impl<'a> Recorder<'a> {
         if !classes.is_empty() {
             let (turn, owner) = (new_turn(), self.nodes[number].hot());
             self.nodes[number].events.borrow_mut().push(Event::Makes(turn));
-            self.owned.extend(classes.into_iter().map(|class| Owned { class, owner, turn, is_static }));
+            self.owned.extend(classes.into_iter().map(|class| Owned::new(class, owner, turn, is_static)));
         }
     }
 

@@ -5,7 +5,8 @@
 //! out and gives those that were handed over in the order in which cold imports would have made them. It stands in CPython's table of methods
 //! (`type_methods`, `Objects/typeobject.c`), which abstract classes ask as well.
 
-use super::node::{Hot, Node, State};
+use super::node::{Hot, Node, State, referent};
+use super::ring;
 use crate::capi::Object;
 use crate::quiet::word;
 use pyo3::ffi::{self, PyObject};
@@ -34,6 +35,21 @@ pub struct Owned {
     pub turn: Turn,
     /// It is part of an extension, and no object of the collector's.
     pub is_static: bool,
+    /// To one that may go, once it has been handed over, and leave its place to another.
+    reference: Option<Object>,
+}
+
+impl Owned {
+    /// Noted while modules are imported.
+    pub fn new(class: usize, owner: &'static Hot, turn: Turn, is_static: bool) -> Owned {
+        Owned { class, owner, turn, is_static, reference: None }
+    }
+
+    /// Is it what has this address now?
+    fn is_there(&self) -> bool {
+        // SAFETY: the GIL is held; a live weak reference.
+        self.reference.as_ref().is_none_or(|r| unsafe { referent(r) } as usize == self.class)
+    }
 }
 
 /// A turn that has not come.
@@ -108,7 +124,13 @@ pub fn hide(nodes: &[Node], noted: Vec<Owned>) -> Option<()> {
         classes.retain(|object| unsafe { ffi::PyType_Check(*object as *mut PyObject) != 0 });
         for class in classes {
             let known = noted.iter().find(|noted| noted.class == class && std::ptr::eq(noted.owner, owner));
-            owned.push(Owned { class, owner, turn: known.map_or_else(new_turn, |known| known.turn), is_static: false });
+            let turn = known.map_or_else(new_turn, |known| known.turn);
+            // Its base has that reference already, among the subclasses, and shares it.
+            // SAFETY: the GIL is held; a live class.
+            let reference =
+                unsafe { Object::own(ffi::PyWeakref_NewRef(class as *mut PyObject, std::ptr::null_mut()))? };
+            ring::untrack(&reference);
+            owned.push(Owned { reference: Some(reference), ..Owned::new(class, owner, turn, false) });
         }
     }
     owned.extend(noted.into_iter().filter(|noted| noted.is_static));
@@ -154,7 +176,7 @@ unsafe fn without_hidden(all: &Object, owned: &[Owned]) -> Option<Object> {
         let (mut before, mut given, mut after) = (Vec::new(), Vec::new(), Vec::new());
         for at in 0..ffi::PyList_Size(all.raw()) {
             let class = ffi::PyList_GetItem(all.raw(), at);
-            match find(class as usize) {
+            match find(class as usize).filter(|owned| owned.owner.state.get() != State::Given || owned.is_there()) {
                 Some(owned) if owned.owner.state.get() == State::Given => given.push((owned.turn.get(), class)),
                 Some(_) => given.push((u32::MAX, class)),
                 None if given.is_empty() => before.push(class),
