@@ -37,13 +37,18 @@ def which_end(w):
         "imports": "import json, argparse, dataclasses, pathlib\nprint('OK')\n",
         "exit": "import sys\nprint('OK')\nsys.exit()\n",
         "closed": "with open(__file__) as f: f.read()\nprint('OK')\n",
+        "atexit": "import atexit\nprint('OK')\n",
+        "locks": "import threading\nlock = threading.Lock()\nprint('OK')\n",
+        "starts-a-child": "import subprocess\nsubprocess.run(['true'])\nprint('OK')\n",
+        "logs": "import logging, sys\nlogging.basicConfig(stream=sys.stdout, format='%(message)s')\nlogging.error('OK')\n",
     }.items():
         check(not finalises(w, name + ".py", text), "'%s' ends quietly" % name)
     for name, text in {
         "destructor": LOUD + "c = C()\nprint('OK')\n",
         "slots": LOUD.replace("class C:", "class C(float):\n    __slots__ = ()") + "c = C()\nprint('OK')\n",
         "file": "f = open(__file__)\nprint('OK')\n",
-        "atexit": "import atexit\nprint('OK')\n",
+        "registered": "import atexit\natexit.register(int)\nprint('OK')\n",
+        "handler": "import logging\nlogging.basicConfig(handlers=[logging.FileHandler('log')])\nprint('OK')\n",
         "gc": "import gc\nprint('OK')\n",
         "hook": "import sys\nsys.addaudithook(lambda *a: None)\nprint('OK')\n",
     }.items():
