@@ -1,6 +1,7 @@
 //! What the end of an object does, by its type.
 
 use super::layout::{Layout, word};
+use super::libraries::home_of;
 use super::shutdown::comes_from;
 use crate::capi::Object;
 use crate::names::{self, Name};
@@ -48,6 +49,9 @@ pub struct Kinds {
     /// The directory of the standard library.
     library: Vec<u8>,
 }
+
+/// `m_ml` of `PyCFunctionObject` (`Include/cpython/methodobject.h`).
+const METHOD: usize = 16;
 
 /// Callbacks of weak references that take them out of a table: file and name.
 const TIDY: [(&str, &CStr); 3] =
@@ -157,9 +161,21 @@ impl Kinds {
             let callback = callback as *mut PyObject;
             callback.is_null()
                 || ffi::PyCFunction_CheckExact(callback) != 0
-                    && ffi::PyCFunction_GetFunction(callback).is_some_and(|f| f as *const () as usize == layout.destroy)
+                    && ffi::PyCFunction_GetFunction(callback).is_some_and(|f| {
+                        f as *const () as usize == layout.destroy || is_of_a_local(callback, f as *const libc::c_void)
+                    })
                 || TIDY.into_iter().any(|(file, name)| comes_from(callback, &self.library, file, name))
         }
+    }
+}
+
+/// What takes a thread's share out of a `threading.local` (`_localdummy_destroyed`, `Modules/_threadmodule.c`).
+unsafe fn is_of_a_local(callback: *mut PyObject, function: *const libc::c_void) -> bool {
+    // SAFETY: an exact function of C's; behind its head lies its entry, which begins with a name.
+    unsafe {
+        let name = word(word(callback as usize, METHOD), 0) as *const libc::c_char;
+        CStr::from_ptr(name) == c"_localdummy_destroyed"
+            && home_of(function) == home_of(ffi::Py_IsInitialized as *const () as *const libc::c_void)
     }
 }
 
