@@ -169,12 +169,13 @@ impl Kinds {
     }
 }
 
-/// What takes a thread's share out of a `threading.local` (`_localdummy_destroyed`, `Modules/_threadmodule.c`).
+/// What takes a thread's share out of a `threading.local` (`_localdummy_destroyed`, since 3.13
+/// `clear_locals`, `Modules/_threadmodule.c`).
 unsafe fn is_of_a_local(callback: *mut PyObject, function: *const libc::c_void) -> bool {
     // SAFETY: an exact function of C's; behind its head lies its entry, which begins with a name.
     unsafe {
         let name = word(word(callback as usize, METHOD), 0) as *const libc::c_char;
-        CStr::from_ptr(name) == c"_localdummy_destroyed"
+        [c"_localdummy_destroyed", c"clear_locals"].contains(&CStr::from_ptr(name))
             && home_of(function) == home_of(ffi::Py_IsInitialized as *const () as *const libc::c_void)
     }
 }
