@@ -350,7 +350,7 @@ def examine_code():
     for node in list(nodes.values()):
         for code in node.codes:
             if node.reason is None and not code.co_filename.startswith("<") and not is_library(code.co_filename):
-                verb = looks_at_the_run(dis, code, sys.modules.get(node.name))
+                verb = looks_at_the_run(dis, code, node.name, sys.modules.get(node.name))
                 if verb:
                     node.reason = verb
             if node.reason is None and not node.name.startswith("importlib."):
@@ -359,7 +359,7 @@ def examine_code():
                     node.reason = verb
 
 
-def looks_at_the_run(dis, code, module):
+def looks_at_the_run(dis, code, name, module):
     names = {"sys", "_sys"}
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
     for key, value in list(vars(module).items()) if module is not None else ():
@@ -375,7 +375,7 @@ def looks_at_the_run(dis, code, module):
             attribute = rest[0].argval
             if attribute in OF_THE_RUN:
                 own = len(rest) > 2 and attribute == "modules" and rest[2].opname in ("BINARY_SUBSCR", "BINARY_OP")
-                if not own or not is_own(rest[1], module.__name__):
+                if not own or not is_own(rest[1], name):
                     return f"looks at sys.{attribute}"
     return None
 
@@ -431,6 +431,7 @@ def rehearse(stdlib, roots, script, send):
         if not node.absent:
             node.reason = None
             node.codes.clear()
+            node.changes.clear()
             curated.add(node.name)
     load_roots([(name, None) for name in roots] + own, send)
     sys.setprofile(None)

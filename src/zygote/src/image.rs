@@ -123,7 +123,7 @@ impl Maker<'_> {
         file.set_len(PAGE).map_err(|e| format!("cannot write an image: {e}"))?;
         let mut parts = Capture::new(self.image.debuggable.then_some(&table))?;
         if !self.image.debuggable && can_wake(&file) {
-            parts.asleep = asleep::parts().map(|(start, end)| (start as u64, end as u64)).collect();
+            parts.asleep = asleep::fall_asleep().map(|(start, end)| (start as u64, end as u64)).collect();
         }
         let head = (ROOM + self.start.table.len()).next_multiple_of(64 * 1024);
         let written = parts.write(&file, head as u64);

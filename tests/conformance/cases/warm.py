@@ -1,6 +1,7 @@
 """Warm modules: a script sees none of them until it imports them, and then what it would have seen cold."""
 
 import ctypes
+import os
 import subprocess
 
 from harness import case as registry
@@ -284,6 +285,13 @@ package("own-name-in-modules", {"mine/__init__.py": "from .sub import W\nV = 1\n
 package("another-name-in-modules", {"mine/__init__.py": "import sys\nimport textwrap\nV = sys.modules['textwrap'].__name__\n"}, SAY, {"mine": False})
 package("part-that-is-nowhere", {"mine/__init__.py": "try:\n    from . import local\nexcept ImportError as e:\n    V = 'none', e.name\nelse:\n    V = local.X\n"}, SAY, {"mine": True})
 package("part-that-appears", {"mine/__init__.py": "try:\n    from . import local\nexcept ImportError:\n    V = 'none'\nelse:\n    V = local.X\n"}, AGAIN % ("echo 'X = 7' > %s/mine/local.py" % SITE), {"mine": True}, run=registry.shell)
+package("registered-with-threading", {"mine.py": "import concurrent.futures.thread\nV = 1\n"}, "import threading\nprint(len(threading._threading_atexits))\nimport concurrent.futures.thread\nprint(len(threading._threading_atexits))\n", {"concurrent.futures.thread": True}, preload="stdlib,mine,concurrent.futures.thread")
+package("part-of-the-list-alone", PURE, "import _csv\nprint(_csv.list_dialects())\nimport csv\nprint(sorted(csv.list_dialects()))\n", {"_csv": False, "csv": False}, preload="stdlib,mine")
+package("part-of-the-list-with-the-rest", PURE, "import csv, _csv\nprint(csv.list_dialects() == _csv.list_dialects())\nimport mine\nprint(mine.V)\n", {"csv": True, "mine": True}, preload="stdlib,mine")
+case("warm/part-of-two", "x.py", "import _csv\nprint(_csv.list_dialects())\n_csv.register_dialect('mine', delimiter=';')\nimport csv\nprint(sorted(csv.list_dialects()), list(csv.reader(['a;b'], 'mine')))\n", imports={"_csv": False, "csv": False})
+package("parts-of-the-list-alone", PURE, "import sys, _struct, _json, _heapq\nprint(_struct.calcsize('i'), _json.encode_basestring('a'), 'mine' in sys.modules)\n", {"_struct": True, "_json": True, "_heapq": True}, preload="stdlib,mine")
+package("priority", {"mine.py": "import os\nV = os.getpriority(os.PRIO_PROCESS, 0)\n"}, SAY, {"mine": True})
+package("another-priority", {"mine.py": "import os\nV = os.getpriority(os.PRIO_PROCESS, 0)\n"}, SAY, {"mine": False}, pre=lambda: os.nice(3))
 package("pool", {"mine.py": "from concurrent.futures import ThreadPoolExecutor\nV = 1\n"}, "import mine, threading\nwith mine.ThreadPoolExecutor(2) as pool:\n    print(list(pool.map(abs, (-1, -2))))\nlate = mine.ThreadPoolExecutor(1)\nlate.submit(print, 'late')\n", {"mine": True}, preload="mine,concurrent.futures.thread")
 package("refused-is-not-imported", {"mine/__init__.py": "", "mine/pure.py": "import time\ndef f():\n    import mine.impure\nV = 1\ntry:\n    from mine import impure\nexcept ImportError:\n    impure = None\n", "mine/impure.py": "import os\nwith open(os.path.expanduser('~/ran'), 'a') as f:\n    f.write('x')\n"},
         "import mine.pure\nprint(mine.pure.V, mine.pure.impure.__name__, len(open('ran').read()))\n", {"mine.pure": False}, preload="mine.pure")

@@ -20,8 +20,8 @@ type Register = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject
 const NAME: usize = 24;
 
 static ORIGINAL: AtomicUsize = AtomicUsize::new(0);
-/// `logging.shutdown` is registered; and something that is not known.
-static LOGGING: AtomicBool = AtomicBool::new(false);
+/// `logging.shutdown`, if it is registered; and whether something is that is not known.
+static LOGGING: AtomicUsize = AtomicUsize::new(0);
 static UNKNOWN: AtomicBool = AtomicBool::new(false);
 
 unsafe extern "C" {
@@ -56,7 +56,7 @@ pub unsafe fn watch(definition: *mut PyObject) {
 
 /// What has been registered so far is gone again.
 pub fn forget() {
-    LOGGING.store(false, Relaxed);
+    LOGGING.store(0, Relaxed);
     UNKNOWN.store(false, Relaxed);
 }
 
@@ -69,12 +69,14 @@ unsafe extern "C" fn register(
     unsafe {
         let count = ffi::PyTuple_Size(arguments);
         let has_more = count != 1 || !keywords.is_null() && ffi::PyDict_Size(keywords) != 0;
-        let is_known = !has_more
-            && ground().is_some_and(|ground| {
-                let function = ffi::PyTuple_GetItem(arguments, 0);
-                comes_from(function, ground.libraries.library(), "logging/__init__.py", c"shutdown")
-            });
-        if is_known { &LOGGING } else { &UNKNOWN }.store(true, Relaxed);
+        let function = if has_more { std::ptr::null_mut() } else { ffi::PyTuple_GetItem(arguments, 0) };
+        let is_known = ground()
+            .is_some_and(|ground| comes_from(function, ground.libraries.library(), "logging/__init__.py", c"shutdown"));
+        let before = LOGGING.load(Relaxed);
+        match is_known && (before == 0 || before == function as usize) {
+            true => LOGGING.store(function as usize, Relaxed),
+            false => UNKNOWN.store(true, Relaxed),
+        }
         ffi::PyErr_Clear();
         std::mem::transmute::<usize, Register>(ORIGINAL.load(Relaxed))(module, arguments, keywords)
     }
@@ -153,7 +155,16 @@ pub fn atexit_is_idle(layout: &Layout, library: &[u8], streams: &Streams) -> boo
     ORIGINAL.load(Relaxed) != 0
         && !UNKNOWN.load(Relaxed)
         // SAFETY: the GIL is held.
-        && (!LOGGING.load(Relaxed) || unsafe { logging_is_idle(layout, library, streams) }.unwrap_or(false))
+        && (LOGGING.load(Relaxed) == 0 || unsafe { logging_is_idle(layout, library, streams) }.unwrap_or(false))
+}
+
+unsafe fn is_plain_lock(lock: *mut PyObject) -> bool {
+    // SAFETY: null, or a live object, and its type's name.
+    unsafe {
+        lock == ffi::Py_None()
+            || !lock.is_null()
+                && CStr::from_ptr(word(type_of(lock as usize), NAME) as *const libc::c_char) == c"_thread.RLock"
+    }
 }
 
 /// Would `logging.shutdown` write nothing but what the standard streams hold?
@@ -165,7 +176,14 @@ unsafe fn logging_is_idle(layout: &Layout, library: &[u8], streams: &Streams) ->
     unsafe {
         let own = namespace(layout, &names::LOGGING)?;
         let shutdown = get(own, c"shutdown");
-        comes(shutdown, c"shutdown").then_some(())?;
+        (comes(shutdown, c"shutdown") && shutdown as usize == LOGGING.load(Relaxed)).then_some(())?;
+        // What closing a handler takes meanwhile.
+        for name in [c"_acquireLock", c"_releaseLock"] {
+            let function = get(own, name);
+            // Since 3.13 there are none.
+            (function.is_null() || comes(function, name)).then_some(())?;
+        }
+        is_plain_lock(get(own, c"_lock")).then_some(())?;
         let defaults = Object::share(shutdown)?.attribute(c"__defaults__")?;
         (ffi::PyTuple_CheckExact(defaults.raw()) != 0 && ffi::PyTuple_Size(defaults.raw()) == 1).then_some(())?;
         let handlers = ffi::PyTuple_GetItem(defaults.raw(), 0);
@@ -184,15 +202,17 @@ unsafe fn logging_is_idle(layout: &Layout, library: &[u8], streams: &Streams) ->
             for method in METHODS {
                 comes(class.attribute(method)?.raw(), method).then_some(())?;
             }
+            class.attribute(c"flushOnClose").is_none().then_some(())?;
+            ffi::PyErr_Clear();
+            if name == c"_StderrHandler" {
+                let get_stream = class.attribute(c"stream")?.attribute(c"fget")?;
+                comes(get_stream.raw(), c"stream").then_some(())?;
+            }
             let attributes = Object::own(PyObject_GenericGetDict(handler, std::ptr::null_mut()))?;
             has_plain_keys(layout, attributes.raw()).then_some(())?;
             let is_odd = |name: &CStr| !get(attributes.raw(), name).is_null();
             (!METHODS.into_iter().any(is_odd) && !is_odd(c"flushOnClose")).then_some(())?;
-            let lock = get(attributes.raw(), c"lock");
-            let is_plain_lock = lock == ffi::Py_None()
-                || !lock.is_null()
-                    && CStr::from_ptr(word(type_of(lock as usize), NAME) as *const libc::c_char) == c"_thread.RLock";
-            is_plain_lock.then_some(())?;
+            is_plain_lock(get(attributes.raw(), c"lock")).then_some(())?;
             if name == c"StreamHandler" {
                 streams.have(get(attributes.raw(), c"stream") as usize).then_some(())?;
             }

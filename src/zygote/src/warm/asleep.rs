@@ -21,6 +21,7 @@ pub struct Library {
     /// All of it, and what of it is code: begin and end.
     parts: Vec<(usize, usize)>,
     code: Vec<(usize, usize)>,
+    /// It is, but in an image.
     is_awake: Cell<bool>,
 }
 
@@ -49,7 +50,7 @@ pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
     let library = |path: Vec<u8>| {
         let parts = |only_code: bool| crate::image::parts_of(&maps, &path, only_code).collect::<Vec<_>>();
         let (parts, code) = (parts(false), parts(true));
-        Library { path, parts, code, is_awake: Cell::new(false) }
+        Library { path, parts, code, is_awake: Cell::new(true) }
     };
     let all: Vec<Library> = paths.into_iter().filter(|path| !is_wakeful(path)).map(library).collect();
     attach()?;
@@ -69,16 +70,17 @@ pub fn find(path: &[u8]) -> Option<usize> {
     all().iter().position(|library| library.path == path)
 }
 
-/// Begin and end of what need not be executable in an image.
-pub fn parts() -> impl Iterator<Item = (usize, usize)> {
+/// In the process that is captured: begin and end of what will not be executable in the image.
+pub fn fall_asleep() -> impl Iterator<Item = (usize, usize)> {
+    all().iter().for_each(|library| library.is_awake.set(false));
     all().iter().flat_map(|library| library.parts.iter().copied())
 }
 
-/// May this process make code executable? There may be something asleep, and a process may forbid that for itself
-/// (`man 2 PR_SET_MDWE`, since Linux 6.3).
+/// May this process make code executable, if any is asleep? A process may forbid that for itself (`man 2 PR_SET_MDWE`, since
+/// Linux 6.3).
 pub fn may_wake() -> bool {
     const PR_GET_MDWE: i32 = 66;
-    all().is_empty() || !matches!(process::prctl(PR_GET_MDWE, 0), Ok(1..))
+    all().iter().all(|library| library.is_awake.get()) || !matches!(process::prctl(PR_GET_MDWE, 0), Ok(1..))
 }
 
 impl Library {

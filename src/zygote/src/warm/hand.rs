@@ -38,13 +38,13 @@ pub struct Store {
     pub turns: Cell<u32>,
 }
 
-/// Processors (`man 2 sched_getaffinity`) and limits (`man 2 getrlimit`).
+/// Processors (`man 2 sched_getaffinity`), limits (`man 2 getrlimit`) and priority (`man 2 getpriority`).
 #[derive(PartialEq, Eq)]
-pub struct Means(Vec<u8>, [process::Limit; process::LIMITS]);
+pub struct Means(Vec<u8>, [process::Limit; process::LIMITS], i32);
 
 impl Means {
     pub fn now() -> Option<Means> {
-        Some(Means(process::affinity().ok()?, process::limits().ok()?))
+        Some(Means(process::affinity().ok()?, process::limits().ok()?, process::nice().ok()?))
     }
 }
 

@@ -35,6 +35,9 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
 pub const EXEMPT: &[(&str, &str)] =
     &[("threading", "keeps a standard stream"), ("csv", "changes _csv._dialects"), ("_strptime", "sets the time zone")];
 
+/// Modules of the list that change another one beyond its names (`csv` registers dialects): either both are handed over, or none.
+pub const TIED: &[(&str, &str)] = &[("csv", "_csv")];
+
 /// Keys of `sys` that every run sets for itself, and that no module of the list looks at while it is imported.
 pub const VOLATILE: &str = "\
     argv orig_argv path stdin stdout stderr __stdin__ __stdout__ __stderr__ last_type last_value last_traceback \

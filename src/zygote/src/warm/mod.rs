@@ -385,7 +385,8 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.variables.push((variable.clone(), environment(variable)));
         }
     }
-    for (name, changed) in &verdict.changes {
+    let tied = list::TIED.iter().copied();
+    for (name, changed) in verdict.changes.iter().map(|(name, changed)| (&name[..], &changed[..])).chain(tied) {
         let number = |name: &str| nodes.iter().position(|node| node.name == name);
         match (number(name), number(changed)) {
             (Some(at), Some(other)) => {

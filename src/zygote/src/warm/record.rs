@@ -162,6 +162,10 @@ impl<'a> Recorder<'a> {
                 let handlers = module.attribute(c"_handlerList").and_then(|list| WatchedList::new(list, None));
                 self.lists.extend(handlers);
             }
+            if self.nodes[number].name == "threading" {
+                let registered = module.attribute(c"_threading_atexits").and_then(|list| WatchedList::new(list, None));
+                self.lists.extend(registered);
+            }
             if self.nodes[number].name == "_warnings" {
                 let changed = module.attribute(c"_filters_mutated");
                 let filters = module.attribute(c"filters").and_then(|list| WatchedList::new(list, changed));
