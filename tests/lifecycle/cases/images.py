@@ -419,6 +419,22 @@ def signals_in_flight(w):
     w.warm()
 
 
+@test("image/mappings", "strace", each=True)
+def mappings(w):
+    """With all of the list warm, libraries that a run does not use are no mappings of their own."""
+    trace = w.work + "/trace"
+    made = {}
+    w.engine = "restore"
+    for preload in ("off", "stdlib"):
+        w.changes["PYZY_PRELOAD"] = preload
+        w.prime()
+        w.expect(w.call(wrap=("strace", "-o", trace)), "warm")
+        made[preload] = sum(line.startswith("mmap(") for line in w.text(trace).splitlines())
+    check(made["stdlib"] <= made["off"] + 15, "mappings of a run", made)
+    used = w.script("used.py", "import decimal, zlib\nprint(decimal.Decimal(1) + zlib.crc32(b''))\n")
+    w.expect(w.call(used, wrap=("strace", "-o", trace)), "warm", b"1\n")
+
+
 @test("image/counts", "strace", each=True)
 def counts(w):
     """How many system calls and page faults a run takes: a regression shows without a clock."""
