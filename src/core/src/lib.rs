@@ -19,6 +19,7 @@ pub mod key;
 pub mod ledger;
 pub mod locate;
 pub mod page;
+pub mod places;
 pub mod preload;
 pub mod reason;
 pub mod report;

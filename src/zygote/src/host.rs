@@ -3,7 +3,7 @@
 //! Owns the way from the kernel's argv to `Py_InitializeFromConfig`, the same
 //! that `Py_BytesMain` goes (`Modules/main.c`, pymain_init).
 
-use crate::{capi, hook, probe, serve, trace, worker};
+use crate::{capi, hook, places, probe, serve, trace, worker};
 use libc::{c_char, c_int};
 use pyzy_core::start::{Role, Start};
 use pyzy_sys::file;
@@ -11,6 +11,8 @@ use pyzy_sys::file;
 /// What the interpreter's `main` would have been. A script may end its main thread alone (`pthread_exit`), which
 /// unwinds through here.
 pub unsafe extern "C-unwind" fn main(argc: c_int, argv: *mut *mut c_char, _environ: *mut *mut c_char) -> c_int {
+    // SAFETY: called before anything else, with the kernel's argv.
+    unsafe { places::settle(argv) };
     trace::resolve_all();
     let Some(record) = take_record() else { return 1 };
     let Some(start) = Start::decode(record) else { return 1 };
@@ -44,7 +46,7 @@ fn take_record() -> Option<&'static [u8]> {
     // SAFETY: one thread; the environment is libc's.
     let number = unsafe {
         let text = libc::getenv(hook::host_name());
-        let number = std::ffi::CStr::from_ptr(text).to_str().ok()?.parse().ok()?;
+        let number = pyzy_core::places::split(std::ffi::CStr::from_ptr(text).to_str().ok()?).0.parse().ok()?;
         libc::unsetenv(hook::host_name());
         libc::unsetenv(c"LD_PRELOAD".as_ptr());
         number

@@ -7,6 +7,7 @@
 
 use crate::capi::{self, Object};
 use crate::entry;
+use crate::places;
 use crate::spare;
 use crate::warm::asleep;
 use crate::worker::{self, Prepared};
@@ -109,6 +110,9 @@ impl Maker<'_> {
         // A module that confines the interpreter by its file cannot confine the launcher that becomes it.
         if file::read_file(LABEL, 4096).unwrap_or_default() != self.image.label {
             return Err("a security module treats the interpreter otherwise than its callers".into());
+        }
+        if !places::are_clear() {
+            return Err("the addresses of the vdso or the stack can be mistaken for the end of a text".into());
         }
         let table = Table::decode(self.start.table).ok_or("no freshness table")?;
         self.prepared.warm_up().ok_or_else(|| format!("cannot rehearse: {}", worker::take_exception()))?;

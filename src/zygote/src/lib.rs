@@ -22,6 +22,7 @@ mod importer;
 mod names;
 mod page;
 mod path0;
+mod places;
 mod probe;
 mod quiet;
 mod run;

@@ -172,7 +172,8 @@ case("quiet/release-buffer-late", "x.py", "class B:\n    def __buffer__(self, fl
 # Children that go through the end themselves.
 case("quiet/fork-both-end", "x.py", LOUD + "import os, sys\npid = os.fork()\nif pid:\n    os.waitpid(pid, 0)\n    x = Loud()\nelse:\n    print('child')\n")
 case("quiet/fork-child-loud", "x.py", LOUD + "import os, sys\npid = os.fork()\nif pid:\n    print(os.waitpid(pid, 0)[1])\nelse:\n    x = Loud()\n    sys.exit(3)\n")
-case("quiet/thread-daemon-raw", "x.py", "import _thread, time\n_thread.start_new_thread(time.sleep, (1000,))\nprint('end')\n")
+# A thread that has not begun when the interpreter goes may crash CPython: it is waited for.
+case("quiet/thread-daemon-raw", "x.py", "import _thread, time\nbegun = _thread.allocate_lock()\nbegun.acquire()\ndef sleep():\n    begun.release()\n    time.sleep(1000)\n_thread.start_new_thread(sleep, ())\nbegun.acquire()\nprint('end')\n")
 # How often it is compared depends on the hash seed: a probe may come by the same place twice.
 case("quiet/modules-key-is-code", "x.py", "import sys\nclass K(str):\n    said = False\n    def __hash__(self):\n        return hash('threading')\n    def __eq__(self, other):\n        if not K.said:\n            sys.stderr.write('compared')\n        K.said = True\n        return str.__eq__(self, other)\nsys.modules[K('key')] = sys\n")
 case("quiet/interrupt", "x.py", LOUD + "x = Loud()\nraise KeyboardInterrupt\n")

@@ -77,6 +77,20 @@ def without_a_zygote(w):
     check(not os.path.exists(path), "the image is gone")
 
 
+@test("image/places")
+def places(w):
+    """No zygote lives with addresses of the vdso that the end of a short text could look like."""
+    w.debris = True
+    for _ in range(12):
+        restored(w)
+        with open("/proc/%d/maps" % w.zygote()) as f:
+            vdso = [line.split()[0].split("-") for line in f if line.endswith("[vdso]\n")][0]
+        pages = range(int(vdso[0], 16), int(vdso[1], 16), 256)
+        check(not [p for p in pages if 0 in p.to_bytes(8, "little")[1:5]], "addresses with a zero", vdso)
+        proc.kill(w.zygote())
+        os.unlink(w.image())
+
+
 @test("image/stop")
 def stop(w):
     """A zygote that is asked to leave takes its image along."""
