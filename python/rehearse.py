@@ -59,7 +59,7 @@ STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 
 class Node:
     def __init__(self, name):
-        self.name, self.reason, self.absent = name, None, False
+        self.name, self.reason, self.absent, self.extension = name, None, False, None
         self.reads, self.needs, self.codes, self.changes = set(), set(), set(), set()
 
 
@@ -295,7 +295,7 @@ def judge(node, module):
     if type(loader) is outer.ExtensionFileLoader:
         file = getattr(spec, "origin", "")
         if not is_library(file):
-            node.reason = "is an extension from outside the standard library, which may keep what it finds when it is first imported"
+            node.extension = file
         elif once(module) and node.name not in KNOWN:
             node.reason = "is an extension that is initialised once in a process"
     elif loader is not None and "NamespaceLoader" in type(loader).__name__:
@@ -357,6 +357,18 @@ def examine_code():
                 verb = SEARCHES.get((code.co_filename.rpartition("/lib/")[2].partition("/")[2], code.co_name))
                 if verb:
                     node.reason = verb
+
+
+def examine_extensions():
+    """A run that is not handed one, after all, must be able to load it as if nobody had."""
+    foreign = [node for node in nodes.values() if node.extension and node.reason is None]
+    for node, why in zip(foreign, try_copies([node.extension for node in foreign]) or ["it is not known how"] * len(foreign)):
+        if why:
+            node.reason = f"is an extension that cannot be loaded once more: {why}"
+    files = [node.extension for node in foreign]
+    for node in foreign:
+        if files.count(node.extension) > 1:
+            node.reason = node.reason or "is an extension that shares its library with another module"
 
 
 def looks_at_the_run(dis, code, name, module):
@@ -438,6 +450,7 @@ def rehearse(stdlib, roots, script, send):
     builtins.__import__, inner._find_and_load = real_import, real_load
     settle()
     examine_code()
+    examine_extensions()
     verdict(roots, send)
 
 

@@ -4,16 +4,13 @@
 //! extension or not. Their code is called by nobody before a module is handed over. So in an image such
 //! a library is part of the memory around it, which may be written to and not executed; what lies side by
 //! side is one mapping. Owns the list of these libraries, and waking them: all that leads to their code passes
-//! here first. That is a hand-over; `_imp.create_dynamic`, by which CPython initialises an extension, and through which all
+//! here first. That is a hand-over; `_imp.create_dynamic` (`create`), by which CPython initialises an extension, and through which all
 //! code comes into a process that could load libraries by itself; and the end of the interpreter or of the process.
 
-use crate::capi::Object;
-use crate::quiet::word;
-use pyo3::ffi::{self, PyObject};
 use pyzy_sys::process;
 use std::cell::Cell;
-use std::ffi::{CStr, c_void};
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use std::ffi::c_void;
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// A library, by its path.
 pub struct Library {
@@ -29,18 +26,9 @@ pub struct Library {
 /// (`_PyUnicode_GetNameCAPI`, `Objects/unicodeobject.c`).
 const WAKEFUL: [&[u8]; 3] = [b"_codecs_", b"_multibytecodec", b"unicodedata"];
 
-/// `METH_FASTCALL` (`Include/methodobject.h`), which the stable ABI has had since 3.10 only.
-const FASTCALL: i32 = 0x80;
-/// `m_ml` of `PyCFunctionObject` (`Include/cpython/methodobject.h`): behind the object's head.
-const METHOD: usize = 16;
-
 static ALL: AtomicPtr<Vec<Library>> = AtomicPtr::new(std::ptr::null_mut());
-static ORIGINAL: AtomicUsize = AtomicUsize::new(0);
 
-type Fast = unsafe extern "C" fn(*mut PyObject, *const *mut PyObject, ffi::Py_ssize_t) -> *mut PyObject;
-type Plain = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
-
-/// In the zygote: libraries of extensions that are hidden, by their paths. `None` if they could be called behind our back.
+/// In the zygote: libraries of extensions that are hidden, by their paths. `None` if they could be called behind our back. `create` is attached.
 pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
     let is_wakeful = |path: &[u8]| {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
@@ -53,7 +41,6 @@ pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
         Library { path, parts, code, is_awake: Cell::new(true) }
     };
     let all: Vec<Library> = paths.into_iter().filter(|path| !is_wakeful(path)).map(library).collect();
-    attach()?;
     // SAFETY: a function without parameters.
     (unsafe { libc::atexit(wake_at_exit) } == 0).then_some(())?;
     ALL.store(Box::into_raw(Box::new(all)), Relaxed);
@@ -109,54 +96,4 @@ pub fn wake_all() -> bool {
 
 extern "C" fn wake_at_exit() {
     wake_all();
-}
-
-fn attach() -> Option<()> {
-    // SAFETY: the GIL is held; live objects. A function of this type points to an entry of CPython's table, which is not
-    // constant.
-    unsafe {
-        let module = Object::share(ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"_imp".as_ptr()))?;
-        let function = module.attribute(c"create_dynamic")?;
-        (ffi::PyCFunction_CheckExact(function.raw()) != 0).then_some(())?;
-        let entry = word(function.raw() as usize, METHOD) as *mut ffi::PyMethodDef;
-        (CStr::from_ptr((*entry).ml_name) == c"create_dynamic").then_some(())?;
-        let ours = match (*entry).ml_flags {
-            FASTCALL => std::mem::transmute::<Fast, Plain>(create_fast),
-            ffi::METH_VARARGS => create,
-            _ => return None,
-        };
-        ORIGINAL.store((*entry).ml_meth.PyCFunction as usize, Relaxed);
-        (*entry).ml_meth = ffi::PyMethodDefPointer { PyCFunction: ours };
-    }
-    Some(())
-}
-
-/// False, and an exception is set, if not all could be woken.
-fn is_ready() -> bool {
-    let is_ready = wake_all();
-    if !is_ready {
-        // SAFETY: the GIL is held.
-        unsafe { ffi::PyErr_NoMemory() };
-    }
-    is_ready
-}
-
-unsafe extern "C" fn create_fast(
-    module: *mut PyObject,
-    arguments: *const *mut PyObject,
-    count: ffi::Py_ssize_t,
-) -> *mut PyObject {
-    if !is_ready() {
-        return std::ptr::null_mut();
-    }
-    // SAFETY: stored by `attach`; called by CPython.
-    unsafe { std::mem::transmute::<usize, Fast>(ORIGINAL.load(Relaxed))(module, arguments, count) }
-}
-
-unsafe extern "C" fn create(module: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject {
-    if !is_ready() {
-        return std::ptr::null_mut();
-    }
-    // SAFETY: as above.
-    unsafe { std::mem::transmute::<usize, Plain>(ORIGINAL.load(Relaxed))(module, arguments) }
 }

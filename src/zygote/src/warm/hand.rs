@@ -6,6 +6,7 @@
 //! of anybody's runs, so no other thread comes between.
 
 use super::asleep;
+use super::foreign;
 use super::node::{Event, Node, Place, State, referent};
 use super::subclasses::Turn;
 use super::world::{Answer, Reach, World};
@@ -193,6 +194,7 @@ impl Store {
                         let Some(module) = node.module.borrow_mut().take() else { continue };
                         ffi::PyDict_SetItem(modules, node.key.raw(), module.raw());
                         node.state.set(State::Given);
+                        node.foreign.into_iter().for_each(foreign::hand);
                         node.ring.borrow_mut().give_back(&self.layout);
                         match node.name.as_str() {
                             "gc" => crate::quiet::see_gc(),
@@ -335,6 +337,19 @@ impl Plan<'_> {
         Ok(())
     }
 
+    /// Is it in `sys.modules`, or would it be by now?
+    fn is_there(&self, key: &Object) -> bool {
+        // SAFETY: the GIL is held; dictionaries, and a number.
+        unsafe {
+            let number = ffi::PyDict_GetItem(self.store.index.raw(), key.raw());
+            let mark = match number.is_null() {
+                true => Mark::New,
+                false => self.marks.nodes[ffi::PyLong_AsLong(number) as usize],
+            };
+            mark != Mark::New || !ffi::PyDict_GetItem(self.store.world.modules.raw(), key.raw()).is_null()
+        }
+    }
+
     /// It is to be handed over.
     fn plan(&mut self, number: usize, node: &Node) -> Answer<()> {
         if node.state.get() != State::Hidden {
@@ -351,8 +366,16 @@ impl Plan<'_> {
                 return Ok(());
             }
         }
+        if node.inserted && node.is_bare {
+            self.marks.nodes[number] = Mark::Planned;
+            self.steps.push(Step::Insert(number));
+            return Ok(());
+        }
         if node.inserted {
             return Err("a module that it needs appears in another way");
+        }
+        if node.foreign.is_some_and(|library| !foreign::may_be_handed(library)) {
+            return Err("this process has loaded its library by itself");
         }
         if self.store.world.is_locked(node) {
             return Err("a module that it needs is being imported");
@@ -404,11 +427,20 @@ impl Plan<'_> {
                     let inserted = &self.store.nodes[*other];
                     // SAFETY: the GIL is held; live objects.
                     let here = unsafe { ffi::PyDict_GetItem(self.store.world.modules.raw(), inserted.key.raw()) };
+                    // SAFETY: the GIL is held; a live object.
+                    if inserted.is_bare && (self.marks.nodes[*other] == Mark::Planned || unsafe { inserted.is(here) }) {
+                        continue;
+                    }
                     if !here.is_null() || inserted.state.get() != State::Hidden {
                         return Err("a name that it puts into sys.modules is there");
                     }
                     self.marks.nodes[*other] = Mark::Planned;
                     self.steps.push(Step::Insert(*other));
+                }
+                Event::Misses(key) => {
+                    if self.is_there(key) {
+                        return Err("a module is there that it looked for in vain");
+                    }
                 }
                 Event::Searches(..) => self.steps.push(Step::Search(number, at)),
                 Event::Makes(turn) => self.steps.push(Step::Make(turn)),

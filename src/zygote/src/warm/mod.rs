@@ -8,6 +8,10 @@
 //! entry that a function object has for calls from C.
 
 pub mod asleep;
+mod calls;
+mod copies;
+mod create;
+mod foreign;
 mod hand;
 pub mod learn;
 mod leave;
@@ -103,8 +107,8 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     };
     // A script whose imports are warm, when it changes, may have others.
     let script = (!wanted.script.is_empty()).then(|| wanted.script.clone());
-    let mut lasting: Vec<Vec<u8>> =
-        mapped_files().into_iter().filter(|path| !before.contains(path)).chain(script).collect();
+    let is_new = |path: &Vec<u8>| !before.contains(path) && !foreign::has(path);
+    let mut lasting: Vec<Vec<u8>> = mapped_files().into_iter().filter(is_new).chain(script).collect();
     let packages = store.nodes.iter().filter(|node| node.state.get() == State::Hidden && node.refused.is_none());
     for (_, directory) in packages.filter_map(|node| node.package.as_ref()) {
         let directory = node::text(directory).unwrap_or_default().into_bytes();
@@ -301,12 +305,15 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let library_list = world.paths.library_list()?;
     let hook = Hook::new(&item(&globals, "tidy")?)?;
     let tidy = item(&globals, "tidy")?;
+    // Before others stand there.
+    create::attach()?;
     let stand_ins = StandIns::put()?;
     let row = Row::begin(&world.modules);
     let Some(mut recorder) = Recorder::new(layout, &world.paths, wide) else {
         stand_ins.take_away();
         return None;
     };
+    foreign::begin(library.clone());
     // SAFETY: the GIL is held; live objects.
     unsafe {
         if !wide {
@@ -330,6 +337,8 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         }
         hook.take_away();
         trace::stop();
+        calls::detach();
+        foreign::end();
         recorder.look();
         set_recorder(std::ptr::null_mut());
         ffi::PySys_SetObject(c"path".as_ptr(), path.raw());
@@ -405,6 +414,13 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             && !verdict.warm.contains(&node.name)
         {
             node.refuse("it was not found pure when it was rehearsed");
+        }
+    }
+    let mut homes = HashSet::new();
+    for node in nodes.iter_mut() {
+        node.foreign = node.library.as_deref().and_then(foreign::find);
+        if node.foreign.is_some_and(|home| !homes.insert(home)) {
+            node.refuse("it shares its library with another module");
         }
     }
     for node in &mut nodes {
@@ -650,7 +666,7 @@ fn ask_first(name: *mut PyObject) -> Option<()> {
 pub fn suits() -> bool {
     // SAFETY: stored by `prepare`, never freed.
     let Some(store) = (unsafe { STORE.load(Relaxed).as_ref() }) else { return true };
-    if !asleep::may_wake() {
+    if !asleep::may_wake() || !foreign::may_copy() {
         return false;
     }
     let first = capi::sys(c"path").and_then(|path| {

@@ -35,6 +35,8 @@ pub enum Event {
     Within(usize),
     /// It asked for a name that is nowhere.
     Absent(usize),
+    /// It looked for this name in `sys.modules`, which had none.
+    Misses(Object),
     /// It put this into `sys.modules` by itself.
     Inserts(usize),
     /// It searched a package's directory for what is nowhere: what `sys.path_importer_cache` has for that.
@@ -141,6 +143,8 @@ pub struct Node {
     pub kept: Option<Kept>,
     /// It was put into `sys.modules` by another module.
     pub inserted: bool,
+    /// By C code, which makes it where it is missing (`PyImport_AddModule`): who comes first does so.
+    pub is_bare: bool,
     /// It is made of Python code.
     pub is_source: bool,
     /// What its import has made, where that counts.
@@ -149,8 +153,10 @@ pub struct Node {
     pub holds: Vec<(usize, usize)>,
     /// It is an extension that is initialised once a process.
     pub once: bool,
-    /// It is an extension of the standard library: where its code is.
+    /// It is an extension: where its code is.
     pub library: Option<Vec<u8>>,
+    /// The number of that among those from outside the standard library.
+    pub foreign: Option<usize>,
     /// The number of that among those asleep.
     pub asleep: Option<usize>,
 }
@@ -179,11 +185,13 @@ impl Node {
             settle: None,
             kept: None,
             inserted: false,
+            is_bare: false,
             is_source: false,
             made: Made::default(),
             holds: Vec::new(),
             once: false,
             library: None,
+            foreign: None,
             asleep: None,
         }
     }

@@ -336,6 +336,7 @@ impl<'a> Recorder<'a> {
             }
             let number = self.add(key, name, State::Hidden);
             self.nodes[number].inserted = true;
+            self.nodes[number].is_bare = !known && !imported;
             self.seen.insert(self.nodes[number].key.raw() as usize, value.raw() as usize);
             *self.nodes[number].module.borrow_mut() = Some(value);
             self.nodes[top].events.borrow_mut().push(Event::Inserts(number));
@@ -514,6 +515,13 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// The innermost import has looked for a module that is not there.
+    pub fn missed(&mut self, key: Object) {
+        if let Some(&top) = self.stack.last() {
+            self.nodes[top].events.borrow_mut().push(Event::Misses(key));
+        }
+    }
+
     /// Refuses what the innermost import does.
     pub fn refuse(&mut self, why: &str) {
         if let Some(&top) = self.stack.last() {
@@ -601,7 +609,9 @@ impl<'a> Recorder<'a> {
             } else if kind == self.classes.extension.raw() {
                 let definition = ffi::PyModule_GetDef(module.raw());
                 ffi::PyErr_Clear();
-                self.nodes[number].once = definition.is_null() || (*definition).m_slots.is_null();
+                // Another import of one from outside the standard library gets a copy (`foreign`).
+                let is_library = super::foreign::is_library(origin.as_bytes(), &self.paths.library_directories());
+                self.nodes[number].once = is_library && (definition.is_null() || (*definition).m_slots.is_null());
                 let place = self.place(origin.as_bytes());
                 self.nodes[number].places.push(place);
                 self.nodes[number].library = Some(origin.as_bytes().to_vec());

@@ -132,7 +132,7 @@ unsafe extern "C" fn import(_: *mut PyObject, arguments: *mut PyObject, keywords
     }
 }
 
-/// Tells who was used: the module, the packages it is in, and what was taken from it.
+/// Tells who was used by a call of `__import__`.
 unsafe fn note(arguments: *mut PyObject, keywords: *mut PyObject) -> Option<()> {
     // SAFETY: as in `import`.
     unsafe {
@@ -146,11 +146,21 @@ unsafe fn note(arguments: *mut PyObject, keywords: *mut PyObject) -> Option<()> 
                 Object::share(ffi::PyDict_GetItemString(keywords, name.as_ptr()))
             }
         };
-        let mut name = text(&argument(0, c"name")?)?;
         let level = argument(4, c"level").map_or(0, |level| ffi::PyLong_AsLong(level.raw()));
+        tell_used(&argument(0, c"name")?, argument(1, c"globals"), argument(3, c"fromlist"), level)
+    }
+}
+
+/// Tells who was used by an import: the module, the packages it is in, and what was taken from it.
+///
+/// # Safety
+/// The GIL is held.
+pub unsafe fn tell_used(name: &Object, globals: Option<Object>, fromlist: Option<Object>, level: i64) -> Option<()> {
+    // SAFETY: the caller's promise; live objects.
+    unsafe {
+        let mut name = text(name)?;
         if level > 0 {
-            let globals = argument(1, c"globals")?;
-            let mut package = text(&item(&globals, "__package__")?)?;
+            let mut package = text(&item(&globals?, "__package__")?)?;
             for _ in 1..level {
                 package = package.rsplit_once('.')?.0.to_owned();
             }
@@ -163,7 +173,7 @@ unsafe fn note(arguments: *mut PyObject, keywords: *mut PyObject) -> Option<()> 
             end += dot + 1;
         }
         names.push(name.clone());
-        if let Some(wanted) = argument(3, c"fromlist").filter(|l| l.raw() != ffi::Py_None()) {
+        if let Some(wanted) = fromlist.filter(|l| l.raw() != ffi::Py_None()) {
             for at in 0..ffi::PySequence_Size(wanted.raw()) {
                 let item = Object::own(ffi::PySequence_GetItem(wanted.raw(), at))?;
                 names.push(format!("{name}.{}", text(&item)?));

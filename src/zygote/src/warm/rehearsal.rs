@@ -5,6 +5,8 @@
 //! imported in a child of the zygote first, where python/rehearse.py watches it, and the zygote imports only what
 //! was found pure, and needs only what was found pure.
 
+use super::copies;
+use super::foreign;
 use super::list;
 use super::node::text;
 use super::record::{CALLS, item};
@@ -165,6 +167,8 @@ fn child(programme: &Programme, number: i32) -> Option<()> {
         set(c"__name__", &Object::decoded(b"<pyzy>")?);
         set(c"look", &function(c"look", look)?);
         set(c"once", &function(c"once", once)?);
+        set(c"try_copies", &function(c"try_copies", try_copies)?);
+        LOADED.get_or_init(copies::loaded);
         let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
         Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
         let exempt = list::ASKED_AGAIN.iter().map(|(module, call)| pair(module, &call.text().to_string_lossy()));
@@ -268,6 +272,32 @@ fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) ->
         let open = sequence(open.iter().map(|&fd| number(fd as usize)))?;
         let threads = number(file::list(b"/proc/self/task").map_or(1, |tasks| tasks.len()))?;
         Object::own(ffi::PyTuple_Pack(4, calls.raw(), names.raw(), open.raw(), threads.raw()))
+    }
+}
+
+/// What was loaded before the rehearsal.
+static LOADED: std::sync::OnceLock<HashSet<Vec<u8>>> = std::sync::OnceLock::new();
+
+/// For each path of a list: why it cannot be loaded once more, or None.
+unsafe extern "C" fn try_copies(_: *mut PyObject, paths: *mut PyObject) -> *mut PyObject {
+    let was = trace::pause();
+    // SAFETY: called by CPython with the GIL held, and with a list of str.
+    let result = unsafe { Object::share(paths) }.and_then(|paths| {
+        let paths = super::world::items(&paths)?
+            .iter()
+            .map(|path| Some(text(path)?.into_bytes()))
+            .collect::<Option<Vec<_>>>()?;
+        let tried = foreign::try_copies(&paths, LOADED.get_or_init(copies::loaded));
+        sequence(tried.into_iter().map(|why| match why {
+            Some(why) => Object::decoded(why.as_bytes()),
+            // SAFETY: None.
+            None => unsafe { Object::share(ffi::Py_None()) },
+        }))
+    });
+    trace::resume(was);
+    match result {
+        Some(result) => result.into_raw(),
+        None => none(),
     }
 }
 
