@@ -22,7 +22,7 @@ DEEDS = {
     "_thread": {"start_new_thread": "starts a thread", "start_new": "starts a thread", "start_joinable_thread": "starts a thread", "stack_size": "sets the stack size of threads"},
     "faulthandler": {"*": "turns on the fault handler"},
     "gc": {"disable": "changes the collector", "enable": "changes the collector", "set_threshold": "changes the collector", "freeze": "changes the collector", "set_debug": "changes the collector", "get_objects": "looks at all objects", "get_referrers": "looks at all objects", "collect": "runs the collector"},
-    "posix": {"chdir": "changes the working directory", "umask": "sets the umask", "nice": "changes its priority", "dup": "opens a descriptor", "dup2": "opens a descriptor", "pipe": "opens a descriptor", "pipe2": "opens a descriptor", "memfd_create": "opens a descriptor", "getpid": "asks for a process id", "getppid": "asks for a process id", "sched_getaffinity": "asks for its processors", "cpu_count": "asks for its processors", "getlogin": "asks who is logged in", "urandom": "reads random bytes", "getrandom": "reads random bytes", "putenv": "changes the environment", "unsetenv": "changes the environment"},
+    "posix": {"chdir": "changes the working directory", "umask": "sets the umask", "nice": "changes its priority", "dup": "opens a descriptor", "dup2": "opens a descriptor", "pipe": "opens a descriptor", "pipe2": "opens a descriptor", "memfd_create": "opens a descriptor", "getpid": "asks for a process id", "getppid": "asks for a process id", "sched_getaffinity": "asks for its processors", "cpu_count": "asks for its processors", "getlogin": "asks who is logged in", "urandom": "reads random bytes", "getrandom": "reads random bytes"},
     "sys": {"settrace": "sets a trace function", "setprofile": "sets a profile function", "addaudithook": "adds an audit hook", "setrecursionlimit": "changes the recursion limit", "setswitchinterval": "changes the switch interval", "setdlopenflags": "changes how libraries are loaded", "set_int_max_str_digits": "changes the limit of digits", "set_asyncgen_hooks": "sets hooks for generators", "set_coroutine_origin_tracking_depth": "changes the tracking of coroutines", "_current_frames": "looks at all threads", "_getframe": None},
     "time": {"time": "reads the clock", "time_ns": "reads the clock", "monotonic": "reads the clock", "monotonic_ns": "reads the clock", "perf_counter": "reads the clock", "perf_counter_ns": "reads the clock", "process_time": "reads the clock", "process_time_ns": "reads the clock", "thread_time": "reads the clock", "localtime": "reads the clock", "sleep": "sleeps", "tzset": "sets the time zone"},
     "atexit": {"unregister": "takes back what runs at exit", "_clear": "takes back what runs at exit", "_run_exitfuncs": "runs what runs at exit"},
@@ -90,9 +90,7 @@ class Environment(dict):
     for _name in ("__iter__", "keys", "items", "values", "copy", "__len__", "__eq__", "__ne__", "__repr__", "__or__", "__ror__", "__reversed__"):
         if hasattr(dict, _name):
             locals()[_name] = _whole(_name, "reads the whole environment")
-    for _name in ("__setitem__", "__delitem__", "pop", "popitem", "setdefault", "update", "clear", "__ior__"):
-        if hasattr(dict, _name):
-            locals()[_name] = _whole(_name, "changes the environment")
+    # What changes it is seen by comparing it, before an import and after.
     del _name
 
 
@@ -131,7 +129,7 @@ class Stream:
 nodes, stack, curated = {}, [], set()
 reads = set()
 containers = []
-known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1}
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "environment": None}
 sizes = []
 
 
@@ -170,9 +168,15 @@ def bar_threads():
 
 def settle():
     """What has happened since the last time is the doing of the innermost import."""
-    calls, variables, descriptors, tasks = look(None)
+    calls, variables, descriptors, tasks, environment = look(None)
+    if tasks > 1 or "starts a thread" in calls:
+        # Threads of a library (OpenBLAS has such) that end when their process forks, and begin again when they are needed.
+        tasks = tasks_after_fork(None)
+        if tasks == 1:
+            calls = [call for call in calls if call != "starts a thread"]
     for call in calls:
         accuse(call)
+    known["environment"] = environment
     if stack:
         nodes[stack[-1]].reads.update(reads, variables)
     reads.clear()
@@ -264,6 +268,7 @@ def first_use(name):
 
 def load(name, import_):
     settle()
+    environment = known["environment"]
     node = first_use(name)
     if stack:
         nodes[stack[-1]].needs.add(name)
@@ -282,6 +287,8 @@ def load(name, import_):
         raise
     finally:
         settle()
+        if known["environment"] != environment:
+            accuse("changes the environment")
         stack.pop()
         if not node.absent and name in sys.modules:
             adopt(name, sys.modules[name])

@@ -321,6 +321,15 @@ impl Plan<'_> {
                 return Err("a package that it needs has another path");
             }
         }
+        let around = node.parent.filter(|&parent| self.marks.nodes[parent] == Mark::New);
+        if let Some(parent) = around {
+            let other = &self.store.nodes[parent];
+            // SAFETY: the GIL is held; live objects.
+            let here = unsafe { ffi::PyDict_GetItem(self.store.world.modules.raw(), other.key.raw()) };
+            if !here.is_null() {
+                self.meet(parent, other, here)?;
+            }
+        }
         for event in node.events.borrow().iter() {
             // What has been taken out of sys.modules since is not asked for again.
             if let Event::Needs(needed) | Event::Within(needed) = event

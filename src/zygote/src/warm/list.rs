@@ -32,8 +32,17 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
 ];
 
 /// The same of what only a rehearsal sees (`python/rehearse.py`).
-pub const EXEMPT: &[(&str, &str)] =
-    &[("threading", "keeps a standard stream"), ("csv", "changes _csv._dialects"), ("_strptime", "sets the time zone")];
+pub const EXEMPT: &[(&str, &str)] = &[
+    ("threading", "keeps a standard stream"),
+    ("csv", "changes _csv._dialects"),
+    ("_strptime", "sets the time zone"),
+    // The interpreter itself (`ctypes.pythonapi`).
+    ("ctypes", "loads a library by ctypes"),
+];
+
+/// Extensions of the standard library that initialise themselves once a process (PEP 489), keep nothing of it, and are
+/// not in the list.
+pub const ONCE_IS_ENOUGH: &str = "_ctypes";
 
 /// Modules of the list that change another one beyond its names (`csv` registers dialects): either both are handed over, or none.
 pub const TIED: &[(&str, &str)] = &[("csv", "_csv")];

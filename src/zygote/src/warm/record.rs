@@ -7,6 +7,7 @@
 
 use super::list::ASKED_AGAIN;
 use super::node::{Event, Node, Place, State, namespace, text};
+use super::rehearsal;
 use super::ring::Ring;
 use super::subclasses::{Census, Owned, new_turn};
 use super::watch::{Watch, WatchedList, attribute};
@@ -229,6 +230,8 @@ impl<'a> Recorder<'a> {
                     self.nodes[top].host = true;
                 } else if call == Call::Limits {
                     self.nodes[top].means = true;
+                } else if call == Call::Thread && rehearsal::fork_and_count() == 1 {
+                    // A library's, which end before a fork and begin again when they are needed.
                 } else if !ASKED_AGAIN.contains(&(self.nodes[top].name.as_str(), call)) {
                     self.nodes[top].refuse(format!("it {}", call.text().to_string_lossy()));
                 }
@@ -385,7 +388,13 @@ impl<'a> Recorder<'a> {
             Some(&number) => number,
             None => self.add(key, name, State::Hidden),
         };
-        if let Some(&top) = self.stack.last() {
+        // The package that it is in comes first, whoever asks for it, and may import the module itself.
+        let is_around = |top: usize| {
+            self.nodes[top].name.strip_prefix(&self.nodes[number].name).is_some_and(|rest| rest.starts_with('.'))
+        };
+        if let Some(&top) = self.stack.last()
+            && !is_around(top)
+        {
             self.nodes[top].events.borrow_mut().push(Event::Needs(number));
         }
         self.stack.push(number);
@@ -507,7 +516,9 @@ impl<'a> Recorder<'a> {
         if number == top || self.nodes[number].refused.as_deref() == Some(NOWHERE) {
             return;
         }
-        let event = if self.stack.contains(&number) { Event::Within(number) } else { Event::Needs(number) };
+        // One whose package imports it may be whole while its first import waits for the package.
+        let is_under_way = self.stack.contains(&number) && self.nodes[number].module.borrow().is_none();
+        let event = if is_under_way { Event::Within(number) } else { Event::Needs(number) };
         let mut events = self.nodes[top].events.borrow_mut();
         let is_new = !events.iter().any(|e| matches!(e, Event::Needs(n) | Event::Within(n) if *n == number));
         if is_new {

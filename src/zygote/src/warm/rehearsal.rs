@@ -168,13 +168,15 @@ fn child(programme: &Programme, number: i32) -> Option<()> {
         set(c"look", &function(c"look", look)?);
         set(c"once", &function(c"once", once)?);
         set(c"try_copies", &function(c"try_copies", try_copies)?);
+        set(c"tasks_after_fork", &function(c"tasks_after_fork", tasks_after_fork)?);
         LOADED.get_or_init(copies::loaded);
         let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
         Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
         let exempt = list::ASKED_AGAIN.iter().map(|(module, call)| pair(module, &call.text().to_string_lossy()));
         let exempt = exempt.chain(list::EXEMPT.iter().map(|(module, deed)| pair(module, deed)));
         set(c"ASKED_AGAIN", &sequence(exempt)?);
-        set(c"KNOWN", &sequence(KNOWN_EXTENSIONS.split_whitespace().map(|n| Object::decoded(n.as_bytes())))?);
+        let known = KNOWN_EXTENSIONS.split_whitespace().chain(list::ONCE_IS_ENOUGH.split_whitespace());
+        set(c"KNOWN", &sequence(known.map(|n| Object::decoded(n.as_bytes())))?);
         set(c"library", &sequence(programme.library.iter().map(|d| Object::decoded(d)))?);
         let send = function(c"send", send)?;
         SEND.store(number, std::sync::atomic::Ordering::Relaxed);
@@ -270,9 +272,39 @@ fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) ->
         let number = |n: usize| Object::own(ffi::PyLong_FromSize_t(n));
         let open = file::open_descriptors().unwrap_or_default();
         let open = sequence(open.iter().map(|&fd| number(fd as usize)))?;
-        let threads = number(file::list(b"/proc/self/task").map_or(1, |tasks| tasks.len()))?;
-        Object::own(ffi::PyTuple_Pack(4, calls.raw(), names.raw(), open.raw(), threads.raw()))
+        let threads = number(tasks())?;
+        let environment = crate::worker::environment().iter().map(|entry| bytes(&entry.to_bytes().to_vec())).collect();
+        let environment = sequence(Vec::into_iter(environment))?;
+        let all = [&calls, &names, &open, &threads, &environment].map(Object::raw);
+        Object::own(ffi::PyTuple_Pack(5, all[0], all[1], all[2], all[3], all[4]))
     }
+}
+
+/// The number of threads of this process.
+pub fn tasks() -> usize {
+    file::list(b"/proc/self/task").map_or(1, |tasks| tasks.len())
+}
+
+/// The same after a fork, before which threads of libraries may end (`man 3 pthread_atfork`). The child ends at once.
+pub fn fork_and_count() -> usize {
+    let was = trace::pause();
+    // SAFETY: the GIL is held; the child makes system calls only.
+    unsafe {
+        let pid = libc::fork();
+        if pid == 0 {
+            libc::_exit(0);
+        }
+        if pid > 0 {
+            let _ = process::wait(pid);
+        }
+    }
+    trace::resume(was);
+    tasks()
+}
+
+unsafe extern "C" fn tasks_after_fork(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: called by CPython with the GIL held.
+    unsafe { ffi::PyLong_FromSize_t(fork_and_count()) }
 }
 
 /// What was loaded before the rehearsal.
