@@ -12,7 +12,7 @@ use object::read::elf::{Dyn, FileHeader, ProgramHeader};
 use object::{Endianness, LittleEndian};
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::process::{self, Limit};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{CStr, CString};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -30,13 +30,17 @@ struct Companion {
     path: Vec<u8>,
     /// What others call it (`DT_SONAME`).
     name: Vec<u8>,
-    /// What its copy is called, once there is one.
-    copy: Mutex<Option<Vec<u8>>>,
+    /// Numbers of those that it needs itself.
+    needs: Vec<usize>,
 }
 
 /// Libraries that came with extensions.
 #[derive(Default)]
-pub struct Companions(Vec<Companion>);
+pub struct Companions {
+    all: Vec<Companion>,
+    /// What the copy of each is called, once it is loaded.
+    copies: Mutex<HashMap<usize, Vec<u8>>>,
+}
 
 /// How many copies have been made.
 static COUNT: AtomicUsize = AtomicUsize::new(0);
@@ -67,53 +71,151 @@ impl Companions {
         };
         let now = loaded();
         let new = now.difference(before).filter(is_companion);
-        let companion = |path: &Vec<u8>| {
-            let name = Names::of(&file::read_file(path, LARGEST).ok()?)?.own?;
-            Some(Companion { path: path.clone(), name: name.1, copy: Mutex::new(None) })
+        let named = |path: &Vec<u8>| {
+            let names = Names::of(&file::read_file(path, LARGEST).ok()?)?;
+            Some((path.clone(), names.own.as_ref()?.1.clone(), names))
         };
-        Companions(new.filter_map(companion).collect())
+        let named: Vec<_> = new.filter_map(named).collect();
+        let number = |needed: &Vec<u8>| named.iter().position(|(_, name, _)| name == needed);
+        let companion = |(path, name, names): &(Vec<u8>, Vec<u8>, Names)| Companion {
+            path: path.clone(),
+            name: name.clone(),
+            needs: names.needed.iter().filter_map(|(_, needed)| number(needed)).collect(),
+        };
+        Companions { all: named.iter().map(companion).collect(), copies: Mutex::default() }
     }
 
-    /// Makes a copy of a library, and of the companions that it needs; gives the name by which the dynamic loader gets it.
+    /// Makes a copy of a library, and loads copies of the companions that it needs; gives the name by which the dynamic loader
+    /// gets it.
     pub fn copy(&self, path: &[u8]) -> Result<(CString, Fd), String> {
-        let bytes = file::read_file(path, LARGEST).map_err(|e| format!("it cannot be read: {e}"))?;
-        self.write(bytes, path, None)
-    }
-
-    /// The companion's new name, loaded by now.
-    fn renamed(&self, companion: &Companion) -> Result<Vec<u8>, String> {
-        let mut copy = companion.copy.lock().unwrap_or_else(|e| e.into_inner());
-        if let Some(name) = &*copy {
-            return Ok(name.clone());
-        }
-        let name = another(&companion.name).ok_or("a library has a very short name")?;
-        let bytes = file::read_file(&companion.path, LARGEST).map_err(|e| format!("it cannot be read: {e}"))?;
-        let (path, _file) = self.write(bytes, &companion.path, Some(&name))?;
-        load(&path, libc::RTLD_NOW | libc::RTLD_LOCAL)?;
-        *copy = Some(name.clone());
-        Ok(name)
-    }
-
-    fn write(&self, mut bytes: Vec<u8>, path: &[u8], own: Option<&[u8]>) -> Result<(CString, Fd), String> {
+        let mut bytes = file::read_file(path, LARGEST).map_err(|e| format!("it cannot be read: {e}"))?;
         let names = Names::of(&bytes).ok_or("it is no library for this machine")?;
-        let mut patches: Vec<(usize, Vec<u8>)> = Vec::new();
-        for (at, needed) in &names.needed {
-            if let Some(companion) = self.0.iter().find(|companion| companion.name == *needed) {
-                patches.push((*at, self.renamed(companion)?));
+        let mut copies = self.copies.lock().unwrap_or_else(|e| e.into_inner());
+        let needs = names.needed.iter().filter_map(|(_, needed)| self.all.iter().position(|c| c.name == *needed));
+        self.load(needs.collect(), &mut copies)?;
+        let renamed = |needed: &[u8]| {
+            let number = self.all.iter().position(|companion| companion.name == needed)?;
+            copies.get(&number).cloned()
+        };
+        patch(&mut bytes, &names, None, renamed)?;
+        let copy = Copy::new(path)?;
+        copy.write(&bytes)?;
+        Ok((copy.path, copy.file))
+    }
+
+    /// Loads copies of companions, and of those that they need.
+    fn load(&self, needs: Vec<usize>, copies: &mut HashMap<usize, Vec<u8>>) -> Result<(), String> {
+        let mut order = Vec::new();
+        for number in needs {
+            self.visit(number, copies, &mut Vec::new(), &mut order);
+        }
+        let mut made = Vec::new();
+        for &number in &order {
+            let companion = &self.all[number];
+            made.push((
+                Copy::new(&companion.path)?,
+                another(&companion.name).ok_or("a library has a very short name")?,
+            ));
+        }
+        for (at, &number) in order.iter().enumerate() {
+            let companion = &self.all[number];
+            let mut bytes = file::read_file(&companion.path, LARGEST).map_err(|e| format!("it cannot be read: {e}"))?;
+            let names = Names::of(&bytes).ok_or("it is no library for this machine")?;
+            let renamed = |needed: &[u8]| {
+                let number = self.all.iter().position(|companion| companion.name == needed)?;
+                let Some(other) = order.iter().position(|&other| other == number) else {
+                    return copies.get(&number).cloned();
+                };
+                // By its place, because some need each other; by its name if that is too short and it is loaded before.
+                let (copy, name) = &made[other];
+                let place = copy.path.to_bytes();
+                Some(if place.len() > name.len() && other < at { name.clone() } else { place.to_vec() })
+            };
+            patch(&mut bytes, &names, Some(&made[at].1), renamed)?;
+            made[at].0.write(&bytes)?;
+        }
+        for (copy, _) in &made {
+            load(&copy.path, libc::RTLD_NOW | libc::RTLD_LOCAL)?;
+        }
+        copies.extend(order.iter().zip(made).map(|(&number, (_, name))| (number, name)));
+        Ok(())
+    }
+
+    /// Those that are needed first.
+    fn visit(&self, number: usize, copies: &HashMap<usize, Vec<u8>>, entered: &mut Vec<usize>, order: &mut Vec<usize>) {
+        if copies.contains_key(&number) || entered.contains(&number) || order.contains(&number) {
+            return;
+        }
+        entered.push(number);
+        self.all[number].needs.iter().for_each(|&other| self.visit(other, copies, entered, order));
+        order.push(number);
+    }
+}
+
+/// Overwrites names of libraries in a library.
+fn patch(
+    bytes: &mut [u8],
+    names: &Names,
+    own: Option<&[u8]>,
+    renamed: impl Fn(&[u8]) -> Option<Vec<u8>>,
+) -> Result<(), String> {
+    let needed = names.needed.iter().filter_map(|(at, name)| Some((*at, name.len(), renamed(name)?)));
+    let own = names.own.iter().zip(own).map(|((at, name), own)| (*at, name.len(), own.to_vec()));
+    for (at, length, mut name) in needed.chain(own) {
+        if name.len() > length {
+            return Err("libraries that need each other have short names".into());
+        }
+        name.resize(length, 0);
+        bytes.get_mut(at..at + length).ok_or("it is damaged")?.copy_from_slice(&name);
+    }
+    Ok(())
+}
+
+/// The name of a descriptor's file, with so many more slashes in three places that no other number gives the same: short names, for
+/// they may have to fit into others.
+fn name_of(number: usize, descriptor: i32) -> String {
+    let (mut rest, mut more) = (number, 0);
+    while rest >= (more + 1) * (more + 2) / 2 {
+        rest -= (more + 1) * (more + 2) / 2;
+        more += 1;
+    }
+    let mut first = 0;
+    while rest > more - first {
+        rest -= more - first + 1;
+        first += 1;
+    }
+    let slashes = |more: usize| "/".repeat(more + 1);
+    let (first, second, third) = (slashes(first), slashes(rest), slashes(more - first - rest));
+    format!("/proc{first}self{second}fd{third}{descriptor}")
+}
+
+/// A file in memory, to be loaded.
+struct Copy {
+    file: Fd,
+    /// Each copy has another name for the dynamic loader, whichever descriptor it is.
+    path: CString,
+}
+
+impl Copy {
+    /// Empty; it is named after a library.
+    fn new(library: &[u8]) -> Result<Copy, String> {
+        let last = library.rsplit(|&b| b == b'/').next().unwrap_or(library);
+        let file = memory(&last[..last.len().min(200)])?;
+        let path = CString::new(name_of(COUNT.fetch_add(1, Relaxed), file.number())).map_err(|e| e.to_string())?;
+        Ok(Copy { file, path })
+    }
+
+    fn write(&self, bytes: &[u8]) -> Result<(), String> {
+        with_room(bytes.len() as u64, || {
+            let mut rest = bytes;
+            while !rest.is_empty() {
+                match file::write(self.file.number(), rest) {
+                    Ok(written) if written > 0 => rest = &rest[written..],
+                    _ => return Err("there is no memory for it".into()),
+                }
             }
-        }
-        if let (Some((at, _)), Some(own)) = (&names.own, own) {
-            patches.push((*at, own.to_vec()));
-        }
-        for (at, name) in patches {
-            bytes.get_mut(at..at + name.len()).ok_or("it is damaged")?.copy_from_slice(&name);
-        }
-        let last = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
-        let file = with_room(bytes.len() as u64, || memory(&last[..last.len().min(200)], &bytes))?;
-        // Each copy has another name for the loader, whichever descriptor it is.
-        let dots = "./".repeat(COUNT.fetch_add(1, Relaxed));
-        let name = CString::new(format!("/proc/self/fd/{dots}{}", file.number())).map_err(|e| e.to_string())?;
-        Ok((name, file))
+            Ok(())
+        })
     }
 }
 
@@ -138,32 +240,25 @@ pub fn place(path: &[u8]) -> Option<(u64, u64)> {
 /// The same name with another beginning of three characters, which no other library has.
 fn another(name: &[u8]) -> Option<Vec<u8>> {
     const DIGITS: &[u8] = b"0123456789abcdefghijklmnopqrstuvwxyz";
-    let number = COUNT.load(Relaxed) % (DIGITS.len() * DIGITS.len());
+    static NUMBER: AtomicUsize = AtomicUsize::new(0);
+    let number = NUMBER.fetch_add(1, Relaxed) % (DIGITS.len() * DIGITS.len());
     let mut other = name.to_vec();
     (name.len() > 3).then_some(())?;
     other[..3].copy_from_slice(&[b'~', DIGITS[number / DIGITS.len()], DIGITS[number % DIGITS.len()]]);
     Some(other)
 }
 
-fn memory(name: &[u8], bytes: &[u8]) -> Result<Fd, String> {
+fn memory(name: &[u8]) -> Result<Fd, String> {
     let name = CString::new(name).map_err(|e| e.to_string())?;
     let create = |flags| {
         // SAFETY: a C string.
         let number = unsafe { libc::memfd_create(name.as_ptr(), flags) };
         (number >= 0).then_some(number).ok_or_else(std::io::Error::last_os_error)
     };
-    let number = create(libc::MFD_CLOEXEC | MFD_EXEC)
+    create(libc::MFD_CLOEXEC | MFD_EXEC)
         .or_else(|e| if e.raw_os_error() == Some(libc::EINVAL) { create(libc::MFD_CLOEXEC) } else { Err(e) })
-        .map_err(|e| format!("there is no memory for it: {e}"))?;
-    let file = Fd::own(number);
-    let mut rest = bytes;
-    while !rest.is_empty() {
-        match file::write(file.number(), rest) {
-            Ok(written) if written > 0 => rest = &rest[written..],
-            _ => return Err("there is no memory for it".into()),
-        }
-    }
-    Ok(file)
+        .map(Fd::own)
+        .map_err(|e| format!("there is no memory for it: {e}"))
 }
 
 /// The process's limit for the size of files holds for memory as well (`man 2 setrlimit`, RLIMIT_FSIZE); as far as it may be raised, it
