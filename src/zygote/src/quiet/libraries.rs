@@ -66,6 +66,11 @@ impl Known {
     }
 
     fn is_known(&self, path: &[u8]) -> bool {
+        // While nobody has it, it does nothing; whose is asked of `warm`.
+        crate::warm::has_loaded(path) || self.is_silent(path)
+    }
+
+    fn is_silent(&self, path: &[u8]) -> bool {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
         if NEEDED.split(' ').any(|needed| name.starts_with(needed.as_bytes())) {
             return true;
@@ -76,6 +81,25 @@ impl Known {
                 .split(|&b| b == b'.')
                 .next()
                 .is_some_and(|stem| MODULES.split(' ').any(|module| module.as_bytes() == stem))
+    }
+}
+
+/// Packages from outside the standard library whose extensions leave nothing but memory, too.
+const PACKAGES: [&[u8]; 3] = [b"numpy", b"pandas", b"yaml"];
+
+/// Does the end of this extension go unseen? `_ctypes` is watched (`uses`).
+pub fn is_silent_extension(path: &[u8]) -> bool {
+    let mut parts = path.rsplit(|&b| b == b'/');
+    let stem = parts.next().and_then(|name| name.split(|&b| b == b'.').next()).unwrap_or_default();
+    let mut parts = parts.collect::<Vec<_>>();
+    parts.reverse();
+    let site = parts.iter().rposition(|part| [&b"site-packages"[..], b"dist-packages"].contains(part));
+    match site.and_then(|at| parts.get(at + 1)) {
+        Some(package) => PACKAGES.contains(package),
+        None => {
+            parts.last() == Some(&&b"lib-dynload"[..])
+                && (stem == b"_ctypes" || MODULES.split_whitespace().any(|module| module.as_bytes() == stem))
+        }
     }
 }
 

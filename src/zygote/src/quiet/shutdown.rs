@@ -124,6 +124,37 @@ unsafe fn get(names: *mut PyObject, name: &CStr) -> *mut PyObject {
     unsafe { ffi::PyDict_GetItemString(names, name.as_ptr()) }
 }
 
+/// What `concurrent.futures.thread` registers wakes the workers of executors; without any it does nothing.
+unsafe fn is_idle(layout: &Layout, library: &[u8], registered: *mut PyObject) -> bool {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let given = Object::share(registered);
+        let part = |name| given.as_ref().and_then(|given| given.attribute(name));
+        let is_empty = |value: Option<Object>, size: unsafe extern "C" fn(*mut PyObject) -> ffi::Py_ssize_t| {
+            value.is_some_and(|value| size(value.raw()) == 0)
+        };
+        let partial = CStr::from_ptr(word(type_of(registered as usize), NAME) as *const libc::c_char);
+        if partial != c"functools.partial"
+            || !is_empty(part(c"args"), ffi::PyTuple_Size)
+            || !is_empty(part(c"keywords"), ffi::PyDict_Size)
+        {
+            ffi::PyErr_Clear();
+            return false;
+        }
+        let Some(function) = part(c"func") else { return false };
+        let globals = function.attribute(c"__globals__");
+        ffi::PyErr_Clear();
+        let Some(globals) = globals.filter(|globals| has_plain_keys(layout, globals.raw())) else { return false };
+        comes_from(function.raw(), library, "concurrent/futures/thread.py", c"_python_exit")
+            && Object::share(get(globals.raw(), c"_threads_queues")).is_some_and(|queues| {
+                // A WeakKeyDictionary.
+                let data = queues.attribute(c"data");
+                ffi::PyErr_Clear();
+                data.is_some_and(|data| ffi::PyDict_CheckExact(data.raw()) != 0 && ffi::PyDict_Size(data.raw()) == 0)
+            })
+    }
+}
+
 /// Would `threading._shutdown` do nothing?
 pub fn threading_is_idle(layout: &Layout, library: &[u8]) -> bool {
     // SAFETY: the GIL is held; live objects.
@@ -137,7 +168,7 @@ pub fn threading_is_idle(layout: &Layout, library: &[u8]) -> bool {
         let comes = |function, name| comes_from(function, library, "threading.py", name);
         !registered.is_null()
             && ffi::PyList_CheckExact(registered) != 0
-            && ffi::PyList_Size(registered) == 0
+            && (0..ffi::PyList_Size(registered)).all(|at| is_idle(layout, library, ffi::PyList_GetItem(registered, at)))
             && comes(get(own, c"_shutdown"), c"_shutdown")
             && !main.is_null()
             && ffi::Py_TYPE(main) as *mut PyObject == class

@@ -8,13 +8,14 @@ use super::calls;
 use super::copies::{self, Companions};
 use super::node::text;
 use crate::capi::{self, Object};
+use crate::quiet::is_silent_extension;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::{file, process};
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::ffi::CString;
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicPtr, AtomicU8, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, Ordering::Relaxed};
 
 /// Whose is it? Nobody has been handed what the zygote made of it.
 const NOBODYS: u8 = 0;
@@ -35,10 +36,13 @@ struct Library {
 
 struct Foreign {
     libraries: Vec<Library>,
+    /// All that was loaded meanwhile, extensions of the standard library as well, by the loader's names.
+    loaded: HashSet<Vec<u8>>,
     companions: Companions,
 }
 
 static ALL: AtomicPtr<Foreign> = AtomicPtr::new(std::ptr::null_mut());
+static IS_LOUD: AtomicBool = AtomicBool::new(false);
 
 /// Libraries that are loaded while the zygote warms modules.
 struct Noted {
@@ -74,9 +78,18 @@ pub fn end() {
         copy: Mutex::new(None),
     };
     let libraries: Vec<Library> = noted.paths.into_iter().map(library).collect();
-    if !libraries.is_empty() {
-        ALL.store(Box::into_raw(Box::new(Foreign { libraries, companions })), Relaxed);
-    }
+    let loaded = copies::loaded().difference(&noted.before).cloned().collect();
+    ALL.store(Box::into_raw(Box::new(Foreign { libraries, loaded, companions })), Relaxed);
+}
+
+/// Was it loaded by the zygote, which warmed modules?
+pub fn has_loaded(path: &[u8]) -> bool {
+    all().is_some_and(|all| all.loaded.contains(path))
+}
+
+/// Has this process loaded an extension by itself of which nobody knows what it does at the end?
+pub fn has_loaded_loud() -> bool {
+    IS_LOUD.load(Relaxed)
 }
 
 /// Is it an extension of the standard library?
@@ -147,6 +160,9 @@ pub unsafe fn instead(spec: *mut PyObject) -> Result<Option<Instead>, ()> {
         return Ok(None);
     }
     let Some(all) = all() else { return Ok(None) };
+    if !is_silent_extension(&path) {
+        IS_LOUD.store(true, Relaxed);
+    }
     let place = copies::place(&path);
     let is_it = |library: &&Library| library.path == path || place.is_some() && library.place == place;
     let Some(library) = all.libraries.iter().find(is_it) else { return Ok(None) };

@@ -419,6 +419,8 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let mut homes = HashSet::new();
     for node in nodes.iter_mut() {
         node.foreign = node.library.as_deref().and_then(foreign::find);
+        node.is_loud = node.library.as_ref().is_some_and(|path| !quiet::is_silent_extension(path));
+        watch_uses(node);
         if node.foreign.is_some_and(|home| !homes.insert(home)) {
             node.refuse("it shares its library with another module");
         }
@@ -720,6 +722,41 @@ fn log(name: *mut PyObject, answer: &Result<(Object, usize), &'static str>) {
     if let Ok(file) = file::open(path, flags, 0) {
         let _ = file::write(file.number(), line.as_bytes());
     }
+}
+
+pub use foreign::has_loaded;
+
+/// Things in extensions after whose use an end may be seen: classes and functions.
+const USES: [(&str, &CStr); 5] = [
+    ("_ctypes", c"CFuncPtr"),
+    ("_ctypes", c"call_function"),
+    ("_ctypes", c"call_cdeclfunction"),
+    ("numpy._core._multiarray_umath", c"nditer"),
+    ("numpy._core._multiarray_umath", c"nested_iters"),
+];
+
+/// In the zygote.
+fn watch_uses(node: &Node) {
+    for (_, name) in USES.iter().filter(|(module, _)| node.name == *module) {
+        let thing = node.module.borrow().as_ref().and_then(|module| module.attribute(name));
+        // SAFETY: the GIL is held; what a hidden module has stays.
+        unsafe {
+            ffi::PyErr_Clear();
+            if let Some(thing) = thing {
+                quiet::uses::watch_class(&thing);
+                quiet::uses::watch_function(&thing);
+            }
+        }
+    }
+}
+
+/// Is it known of all extensions that were handed over, or loaded by this process, that their end goes unseen?
+pub fn has_only_silent_extensions() -> bool {
+    // SAFETY: stored by `prepare`, never freed.
+    let store = unsafe { STORE.load(Relaxed).as_ref() };
+    !quiet::uses::happened()
+        && !foreign::has_loaded_loud()
+        && store.is_none_or(|store| !store.nodes.iter().any(|node| node.is_loud && node.state.get() == State::Given))
 }
 
 /// What the objects of modules that were handed over do at the end.

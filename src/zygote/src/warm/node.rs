@@ -155,6 +155,8 @@ pub struct Node {
     pub once: bool,
     /// It is an extension: where its code is.
     pub library: Option<Vec<u8>>,
+    /// Nobody knows what that does at the end.
+    pub is_loud: bool,
     /// The number of that among those from outside the standard library.
     pub foreign: Option<usize>,
     /// The number of that among those asleep.
@@ -191,6 +193,7 @@ impl Node {
             holds: Vec::new(),
             once: false,
             library: None,
+            is_loud: false,
             foreign: None,
             asleep: None,
         }
