@@ -47,7 +47,7 @@ WRITES = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000
 # The same answer for every run with the same environment.
 SAME_FOR_ALL = {"encoding", "errors", "closed", "name", "mode", "newlines", "__class__", "line_buffering", "write_through"}
 # Of sys: what a run sets for itself.
-OF_THE_RUN = {"modules", "path", "meta_path", "path_hooks", "path_importer_cache", "argv", "orig_argv", "ps1", "ps2", "last_value", "last_traceback", "last_type", "last_exc", "gettrace", "getprofile", "_current_frames"}
+OF_THE_RUN = {"path", "meta_path", "path_hooks", "path_importer_cache", "argv", "orig_argv", "ps1", "ps2", "last_value", "last_traceback", "last_type", "last_exc", "gettrace", "getprofile", "_current_frames"}
 # Whose changed containers do not count: they are caches, or observed by src/zygote/src/warm/watch.rs.
 OBSERVED = {"sys", "builtins", "posix", "os", "re", "copyreg", "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external", "importlib", "zipimport", "linecache", "tokenize", "_weakrefset", "functools", "typing", "encodings", "sre_compile", "re._compiler", "struct", "platform"}
 # Functions whose answer depends on all of sys.path, with what is in front of it in a run.
@@ -61,6 +61,8 @@ class Node:
     def __init__(self, name):
         self.name, self.reason, self.absent, self.extension = name, None, False, None
         self.reads, self.needs, self.codes, self.changes = set(), set(), set(), set()
+        self.finds, self.misses, self.fails = set(), set(), False
+        self.decimal = False
 
 
 class Environment(dict):
@@ -111,6 +113,63 @@ class Arguments(list):
     del _name
 
 
+def is_foreign(frame):
+    """Is it code from outside the standard library?"""
+    file = frame.f_code.co_filename
+    return not file.startswith("<") and not is_library(file)
+
+
+class Modules:
+    """sys.modules, for Python code: what it looks up counts."""
+
+    def __init__(self, table):
+        self._table = table
+
+    def _look(self, key):
+        if stack and isinstance(key, str) and is_foreign(sys._getframe(2)):
+            (nodes[stack[-1]].finds if key in self._table else nodes[stack[-1]].misses).add(key)
+
+    def __getitem__(self, key):
+        self._look(key)
+        return self._table[key]
+
+    def __contains__(self, key):
+        self._look(key)
+        return key in self._table
+
+    def get(self, key, default=None):
+        self._look(key)
+        return self._table.get(key, default)
+
+    def __setitem__(self, key, value):
+        self._table[key] = value
+
+    def __delitem__(self, key):
+        del self._table[key]
+
+    def setdefault(self, key, default=None):
+        self._look(key)
+        return self._table.setdefault(key, default)
+
+    def pop(self, key, *default):
+        self._look(key)
+        return self._table.pop(key, *default)
+
+    def _whole(name):
+        def method(self, *rest, **more):
+            if is_foreign(sys._getframe(1)):
+                accuse("looks at sys.modules")
+            return getattr(self._table, name)(*rest, **more)
+
+        return method
+
+    for _name in ("__iter__", "__len__", "keys", "items", "values", "copy", "__eq__", "__ne__", "__repr__", "__or__", "__ror__", "__ior__", "__reversed__", "popitem", "update", "clear"):
+        if hasattr(dict, _name):
+            locals()[_name] = _whole(_name)
+    del _name
+    __hash__ = None
+
+
 class Stream:
     """A standard stream."""
 
@@ -129,7 +188,7 @@ class Stream:
 nodes, stack, curated = {}, [], set()
 reads = set()
 containers = []
-known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "environment": None}
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": False}
 sizes = []
 
 
@@ -168,7 +227,7 @@ def bar_threads():
 
 def settle():
     """What has happened since the last time is the doing of the innermost import."""
-    calls, variables, descriptors, tasks, environment = look(None)
+    calls, variables, descriptors, tasks, environment, context = look(None)
     if tasks > 1 or "starts a thread" in calls:
         # Threads of a library (OpenBLAS has such) that end when their process forks, and begin again when they are needed.
         tasks = tasks_after_fork(None)
@@ -176,7 +235,12 @@ def settle():
             calls = [call for call in calls if call != "starts a thread"]
     for call in calls:
         accuse(call)
-    known["environment"] = environment
+    is_decimal = [variable.name == "decimal_context" for variable in context]
+    if any(is_decimal) and stack and not known["decimal"]:
+        # It is made where it is missing: so it is at the hand-over.
+        nodes[stack[-1]].decimal = True
+    known["decimal"] = any(is_decimal)
+    known["lasting"] = environment, sorted((id(variable), id(value)) for variable, value in context.items() if variable.name != "decimal_context")
     if stack:
         nodes[stack[-1]].reads.update(reads, variables)
     reads.clear()
@@ -268,7 +332,7 @@ def first_use(name):
 
 def load(name, import_):
     settle()
-    environment = known["environment"]
+    environment, context = known["lasting"]
     node = first_use(name)
     if stack:
         nodes[stack[-1]].needs.add(name)
@@ -280,6 +344,8 @@ def load(name, import_):
     except ModuleNotFoundError as error:
         missing = error.name or ""
         node.absent = name == missing or name.startswith(missing + ".")
+        # A part of a package that needs something which is nowhere: as long as that is so, it fails again.
+        node.fails = not node.absent and "." in name and missing in nodes and nodes[missing].absent and node.reason is None
         node.reason = node.reason or ("is nowhere" if node.absent else f"cannot be imported: {error}")
         raise
     except BaseException as error:
@@ -287,8 +353,10 @@ def load(name, import_):
         raise
     finally:
         settle()
-        if known["environment"] != environment:
+        if known["lasting"][0] != environment:
             accuse("changes the environment")
+        if known["lasting"][1] != context:
+            accuse("sets a context variable")
         stack.pop()
         if not node.absent and name in sys.modules:
             adopt(name, sys.modules[name])
@@ -346,8 +414,6 @@ def profile(frame, event, arg):
             # Lib/threading.py, Lib/signal.py and their kin set themselves up.
             if verb and not (stack and (arg.__module__, stack[-1]) in (("_signal", "signal"), ("_ctypes", "ctypes"))):
                 accuse(verb)
-        elif arg.__name__ == "set" and getattr(arg, "__qualname__", "") == "ContextVar.set":
-            accuse("sets a context variable")
 
 
 def examine_code():
@@ -357,7 +423,7 @@ def examine_code():
     for node in list(nodes.values()):
         for code in node.codes:
             if node.reason is None and not code.co_filename.startswith("<") and not is_library(code.co_filename):
-                verb = looks_at_the_run(dis, code, node.name, sys.modules.get(node.name))
+                verb = looks_at_the_run(dis, code, table.get(node.name))
                 if verb:
                     node.reason = verb
             if node.reason is None and not node.name.startswith("importlib."):
@@ -378,7 +444,7 @@ def examine_extensions():
             node.reason = node.reason or "is an extension that shares its library with another module"
 
 
-def looks_at_the_run(dis, code, name, module):
+def looks_at_the_run(dis, code, module):
     names = {"sys", "_sys"}
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
     for key, value in list(vars(module).items()) if module is not None else ():
@@ -391,19 +457,9 @@ def looks_at_the_run(dis, code, name, module):
                 if following.opname == "IMPORT_FROM" and following.argval in OF_THE_RUN:
                     return f"looks at sys.{following.argval}"
         if i.opname.startswith("LOAD_") and i.argval in names and rest and rest[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            attribute = rest[0].argval
-            if attribute in OF_THE_RUN:
-                own = len(rest) > 2 and attribute == "modules" and rest[2].opname in ("BINARY_SUBSCR", "BINARY_OP")
-                if not own or not is_own(rest[1], name):
-                    return f"looks at sys.{attribute}"
+            if rest[0].argval in OF_THE_RUN:
+                return f"looks at sys.{rest[0].argval}"
     return None
-
-
-def is_own(key, name):
-    """Is it the module's own name, or that of a package that it is in?"""
-    if key.opname == "LOAD_CONST":
-        return isinstance(key.argval, str) and (name + ".").startswith(key.argval + ".")
-    return key.argval in ("__name__", "__package__")
 
 
 def imports_of(path):
@@ -451,6 +507,8 @@ def rehearse(stdlib, roots, script, send):
             node.reason = None
             node.codes.clear()
             node.changes.clear()
+            node.finds.clear()
+            node.misses.clear()
             curated.add(node.name)
     load_roots([(name, None) for name in roots] + own, send)
     sys.setprofile(None)
@@ -473,7 +531,7 @@ def load_roots(names, send):
 
 def verdict(roots, send):
     reasons = {node.name: f"it {node.reason}" for node in nodes.values() if node.reason}
-    absent = {node.name for node in nodes.values() if node.absent}
+    absent = {node.name for node in nodes.values() if node.absent or node.fails}
     changed = True
     while changed:
         changed = False
@@ -500,6 +558,12 @@ def verdict(roots, send):
                 send("reads\t%s\t%s" % (name, key.hex()))
             for changed in sorted(node.changes):
                 send("changes\t%s\t%s" % (name, changed))
+            if node.decimal:
+                send(f"decimal\t{name}")
+            for key in sorted(node.finds):
+                send("finds\t%s\t%s" % (name, line(key)))
+            for key in sorted(node.misses):
+                send("misses\t%s\t%s" % (name, line(key)))
         elif name in sys.modules:
             send(f"start\t{name}")
     send("end\t")
@@ -517,7 +581,8 @@ outer = sys.modules["_frozen_importlib_external"]
 
 def begin():
     """Puts everything in place; nothing is imported for it."""
-    global real_load, real_import, proxies
+    global real_load, real_import, proxies, table
+    table = sys.modules
     real_load, real_import = inner._find_and_load, builtins.__import__
     inner._find_and_load, builtins.__import__ = load, import_
     os = sys.modules.get("os")
@@ -534,6 +599,7 @@ def begin():
             proxy = made.setdefault(id(stream), Stream(stream))
             setattr(sys, name, proxy)
     proxies = list(made.values())
+    sys.modules = Modules(table)
     sys.dont_write_bytecode = True
     bar_threads()
     sys.addaudithook(bar)

@@ -35,7 +35,29 @@ def settle_logging():
     logging._startTime = time.time_ns() if isinstance(logging._startTime, int) else time.time()
 
 
+def settle_dateutil():
+    # dateutil/parser/_parser.py: its parser takes the year when it is made.
+    info = sys.modules["dateutil.parser._parser"].DEFAULTPARSER.info
+    info._year = sys.modules["time"].localtime().tm_year
+    info._century = info._year // 100 * 100
+
+
+def settle_numpy_random():
+    # numpy/random/mtrand.pyx seeds the generator behind numpy.random's functions when it is imported.
+    sys.modules["numpy.random.mtrand"]._rand.__init__()
+
+
+def settle_decimal():
+    # An import that computes with decimals makes the context for that (Modules/_decimal/_decimal.c, current_context).
+    decimal = sys.modules.get("decimal")
+    if decimal is not None:
+        decimal.getcontext()
+
+
 SETTLERS = {
+    "decimal context": settle_decimal,
+    "dateutil.parser._parser": settle_dateutil,
+    "numpy.random.mtrand": settle_numpy_random,
     "threading": settle_threading,
     "random": settle_random,
     "logging": settle_logging,

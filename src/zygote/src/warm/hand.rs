@@ -88,6 +88,8 @@ struct Plan<'a> {
     names: Vec<usize>,
     /// To be compared, once all is known.
     files: Vec<usize>,
+    /// Entries that will be set: dictionary, key and value.
+    planned: Vec<[usize; 3]>,
 }
 
 impl Store {
@@ -109,6 +111,9 @@ impl Store {
         if self.nodes[number].state.get() != State::Hidden {
             return Err("it has been handed over before");
         }
+        if self.nodes[number].fails {
+            return Err("its import fails");
+        }
         if let Some(why) = &self.nodes[number].refused {
             return Err(why);
         }
@@ -126,6 +131,7 @@ impl Store {
                 reach: Reach::default(),
                 names: Vec::new(),
                 files: Vec::new(),
+                planned: Vec::new(),
             };
             for &always in &self.always {
                 plan.visit(always)?;
@@ -389,6 +395,9 @@ impl Plan<'_> {
         if self.store.world.is_locked(node) {
             return Err("a module that it needs is being imported");
         }
+        if node.misses.iter().any(|key| self.is_there(key)) {
+            return Err("a module is there that it looked for in vain");
+        }
         self.marks.nodes[number] = Mark::Entered;
         if let Some((name, entry)) = node.found {
             self.names.push(name);
@@ -423,6 +432,17 @@ impl Plan<'_> {
         for (at, event) in node.events.borrow().iter().enumerate() {
             match event {
                 Event::Needs(needed) => self.visit(*needed)?,
+                Event::Finds(found) => {
+                    let other = &self.store.nodes[*found];
+                    // SAFETY: the GIL is held; live objects.
+                    let here = unsafe { ffi::PyDict_GetItem(self.store.world.modules.raw(), other.key.raw()) };
+                    if self.marks.nodes[*found] == Mark::New {
+                        if here.is_null() {
+                            return Err("a module that it looked for is not there");
+                        }
+                        self.meet(*found, other, here)?;
+                    }
+                }
                 Event::Within(needed) => {
                     if self.marks.nodes[*needed] != Mark::Entered {
                         return Err("imports go round in a circle in another way");
@@ -454,7 +474,7 @@ impl Plan<'_> {
                 Event::Searches(..) => self.steps.push(Step::Search(number, at)),
                 Event::Makes(turn) => self.steps.push(Step::Make(turn)),
                 Event::Effect(effect) => {
-                    if !effect.is_due() {
+                    if !effect.is_due(&mut self.planned) {
                         return Err("something that it changes was changed before");
                     }
                     self.steps.push(Step::Effect(number, at));
@@ -463,7 +483,9 @@ impl Plan<'_> {
             }
         }
         self.marks.nodes[number] = Mark::Planned;
-        self.steps.push(Step::Give(number));
+        if !node.fails {
+            self.steps.push(Step::Give(number));
+        }
         Ok(())
     }
 }

@@ -29,6 +29,14 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
     ("secrets", Call::Entropy),
     ("_strptime", Call::Clock),
     ("_strptime", Call::Locale),
+    ("dateutil.parser._parser", Call::Clock),
+    ("numpy.random.mtrand", Call::Entropy),
+    // As `_strptime`.
+    ("pandas._libs.tslibs.strptime", Call::Locale),
+    ("pandas._libs.tslibs.strptime", Call::Clock),
+    // libxml2 draws the seed of its tables of names, which shows nowhere, as that of `str` is drawn.
+    ("lxml.etree", Call::Entropy),
+    ("lxml.etree", Call::Clock),
 ];
 
 /// The same of what only a rehearsal sees (`python/rehearse.py`).
@@ -36,6 +44,7 @@ pub const EXEMPT: &[(&str, &str)] = &[
     ("threading", "keeps a standard stream"),
     ("csv", "changes _csv._dialects"),
     ("_strptime", "sets the time zone"),
+    ("pandas._libs.tslibs.strptime", "sets the time zone"),
     // The interpreter itself (`ctypes.pythonapi`).
     ("ctypes", "loads a library by ctypes"),
 ];

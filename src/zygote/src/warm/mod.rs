@@ -96,7 +96,7 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     };
     let before = mapped_files();
     let rest = quiet::Rest::new(layout);
-    let store = warm(layout, &wanted, &mut warmed.told);
+    let store = in_copied_context(|| warm(layout, &wanted, &mut warmed.told));
     drop(rest);
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
@@ -118,6 +118,7 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     }
     for node in store.nodes.iter().filter(|node| node.state.get() == State::Hidden) {
         match &node.refused {
+            None if node.fails => {}
             None => warmed.told.warm(&node.name),
             Some(why) if why != record::NOWHERE => warmed.told.refused(&node.name, why),
             Some(_) => {}
@@ -394,6 +395,22 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.variables.push((variable.clone(), environment(variable)));
         }
     }
+    for (name, key) in &verdict.finds {
+        let found = nodes.iter().position(|node| node.name == *key);
+        for node in nodes.iter_mut().filter(|node| node.name == *name && node.state.get() == State::Hidden) {
+            match found {
+                Some(found) => node.events.get_mut().push(node::Event::Finds(found)),
+                None => node.refuse(format!("it looks at sys.modules['{key}']")),
+            }
+        }
+    }
+    for (name, key) in &verdict.misses {
+        let key = Object::decoded(key.as_bytes())?;
+        for node in nodes.iter_mut().filter(|node| node.name == *name) {
+            // SAFETY: the GIL is held; a live object.
+            node.misses.extend(unsafe { Object::share(key.raw()) });
+        }
+    }
     let tied = list::TIED.iter().copied();
     for (name, changed) in verdict.changes.iter().map(|(name, changed)| (&name[..], &changed[..])).chain(tied) {
         let number = |name: &str| nodes.iter().position(|node| node.name == name);
@@ -412,6 +429,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         if !is_library
             && !stdlib.iter().any(|name| node.name.split('.').next() == name.split('.').next())
             && !verdict.warm.contains(&node.name)
+            && !(node.fails && verdict.absent.contains(&node.name))
         {
             node.refuse("it was not found pure when it was rehearsed");
         }
@@ -430,6 +448,9 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.refuse("a file of it has only just changed");
         }
         complete(node, &settlers, &volatile, layout);
+        if verdict.decimal.contains(&node.name) && node.settle.is_none() {
+            node.settle = item(&settlers, "decimal context");
+        }
         if node.state.get() == State::Hidden {
             row.iter().for_each(|row| row.lead(node));
         }
@@ -476,6 +497,27 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     };
     hook.put();
     Some(store)
+}
+
+/// Context variables that are set meanwhile are not afterwards (`PyContext_Enter`, `Include/cpython/context.h`).
+fn in_copied_context<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
+    type Function = unsafe extern "C" fn(*mut PyObject) -> libc::c_int;
+    static COPY: capi::Symbol = capi::Symbol::new(c"PyContext_CopyCurrent");
+    static ENTER: capi::Symbol = capi::Symbol::new(c"PyContext_Enter");
+    static EXIT: capi::Symbol = capi::Symbol::new(c"PyContext_Exit");
+    let (copy, enter, exit) = (COPY.find(), ENTER.find(), EXIT.find());
+    (!copy.is_null() && !enter.is_null() && !exit.is_null()).then_some(())?;
+    // SAFETY: the GIL is held; functions of these types.
+    unsafe {
+        let copy = std::mem::transmute::<*mut libc::c_void, unsafe extern "C" fn() -> *mut PyObject>(copy)();
+        let context = Object::own(copy)?;
+        let (enter, exit): (Function, Function) = (std::mem::transmute(enter), std::mem::transmute(exit));
+        (enter(context.raw()) == 0).then_some(())?;
+        let done = work();
+        // Nobody else may have entered or left one.
+        (exit(context.raw()) == 0).then_some(())?;
+        done
+    }
 }
 
 /// Imports a module, or not.
@@ -527,6 +569,7 @@ fn complete(node: &mut Node, settlers: &Object, volatile: &[usize], layout: &Lay
             ring::untrack(&reference);
             node.reference = Some(reference);
         }
+        None if node.fails => {}
         None => {
             // SAFETY: the GIL is held.
             unsafe { ffi::PyErr_Clear() };

@@ -33,6 +33,8 @@ pub enum Event {
     Needs(usize),
     /// It asked for a module whose own import was under way.
     Within(usize),
+    /// It looked this module up in `sys.modules`, and found it.
+    Finds(usize),
     /// It asked for a name that is nowhere.
     Absent(usize),
     /// It looked for this name in `sys.modules`, which had none.
@@ -131,6 +133,10 @@ pub struct Node {
     pub host: bool,
     /// Its import asked for the process's limits or processors.
     pub means: bool,
+    /// Its import fails, as long as what it asks for is nowhere.
+    pub fails: bool,
+    /// Names that it looked up in `sys.modules`, and that were not there.
+    pub misses: Vec<Object>,
     /// Modules with which it is handed over, or not at all: one changes the other beyond its names.
     pub tied: Vec<usize>,
     /// Why it is not handed over.
@@ -181,6 +187,8 @@ impl Node {
             variables: Vec::new(),
             host: false,
             means: false,
+            fails: false,
+            misses: Vec::new(),
             tied: Vec::new(),
             refused: None,
             content: Content::default(),

@@ -325,7 +325,11 @@ impl<'a> Recorder<'a> {
                 continue;
             }
             let Some(top) = top else { continue };
-            let known = self.nodes.iter().any(|n| n.module.borrow().as_ref().is_some_and(|m| m.raw() == value.raw()));
+            // The module whose import is under way may have another name for itself.
+            // SAFETY: the GIL is held; live objects.
+            let own = unsafe { ffi::PyDict_GetItem(self.modules.raw(), self.nodes[top].key.raw()) };
+            let known = own == value.raw()
+                || self.nodes.iter().any(|n| n.module.borrow().as_ref().is_some_and(|m| m.raw() == value.raw()));
             // What C code makes without the import system has no specification.
             // SAFETY: the GIL is held; a live object.
             let imported = unsafe {
@@ -392,10 +396,12 @@ impl<'a> Recorder<'a> {
         let is_around = |top: usize| {
             self.nodes[top].name.strip_prefix(&self.nodes[number].name).is_some_and(|rest| rest.starts_with('.'))
         };
+        let is_under_way = is_here && self.stack.contains(&number) && self.nodes[number].module.borrow().is_none();
         if let Some(&top) = self.stack.last()
             && !is_around(top)
         {
-            self.nodes[top].events.borrow_mut().push(Event::Needs(number));
+            let event = if is_under_way { Event::Within(number) } else { Event::Needs(number) };
+            self.nodes[top].events.borrow_mut().push(event);
         }
         self.stack.push(number);
         may_be
@@ -413,9 +419,7 @@ impl<'a> Recorder<'a> {
                 unsafe { Object::share(ffi::PyDict_GetItem(self.modules.raw(), self.nodes[number].key.raw())) };
             match module {
                 Some(module) => {
-                    if self.nodes[number].name == "atexit" {
-                        super::registrations::replace_atexit(&module);
-                    }
+                    super::registrations::replace_in(&self.nodes[number].name, &module);
                     if self.describe(number, &module).is_none() {
                         self.nodes[number].refuse("it cannot be described");
                     }
@@ -458,11 +462,22 @@ impl<'a> Recorder<'a> {
             ffi::PyErr_Restore(kind, value, trace);
             (missing, directory)
         };
+        let first_missing = missing.split('.').next().unwrap_or_default().to_owned();
         let mut name = self.nodes[number].name.clone();
         // Of `a.b.c`, `a` may be what is nowhere.
         let is_absent = name == missing || name.strip_prefix(&missing).is_some_and(|rest| rest.starts_with('.'));
         if is_absent {
             name = missing;
+        }
+        // A part of a package that asked for what is nowhere fails again, as long as that is so.
+        let asked = !is_absent && !first_missing.is_empty() && self.nodes[number].name.contains('.');
+        let has_asked = asked
+            && self.names.iter().position(|known| *known == first_missing).is_some_and(|first| {
+                self.nodes[number].events.borrow().iter().any(|e| matches!(e, Event::Absent(n) if *n == first))
+            });
+        if has_asked && self.describe_failed(number).is_some() {
+            self.nodes[number].fails = true;
+            return;
         }
         self.nodes[number].refuse(if is_absent { NOWHERE } else { "its import fails" });
         let Some(&top) = self.stack.last() else { return };
@@ -564,6 +579,43 @@ impl<'a> Recorder<'a> {
             let arguments = Object::own(ffi::PyTuple_Pack(1, node.key.raw()))?;
             Object::own(ffi::PyObject_CallObject(find.raw(), arguments.raw()))
         }
+    }
+
+    /// Where a part of a package would have come from, whose import has failed: its files.
+    fn describe_failed(&mut self, number: usize) -> Option<()> {
+        let was = trace::pause();
+        #[allow(deprecated)]
+        // SAFETY: the GIL is held; the exception is put back as it was.
+        let done = unsafe {
+            let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
+            ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
+            let done = self.describe_part(number);
+            ffi::PyErr_Restore(kind, value, trace);
+            done
+        };
+        trace::resume(was);
+        done
+    }
+
+    fn describe_part(&mut self, number: usize) -> Option<()> {
+        let (parent, _) = self.nodes[number].name.rsplit_once('.')?;
+        let directory = self.directory_of(parent)?;
+        self.nodes[number].parent = Some(*self.index.get(parent)?);
+        let spec = self.found(number)?;
+        let (loader, locations) = (spec.attribute(c"loader")?, spec.attribute(c"submodule_search_locations")?);
+        let (origin, cached) = (text(&spec.attribute(c"origin")?)?, text(&spec.attribute(c"cached")?)?);
+        // SAFETY: the GIL is held; live objects.
+        let is_plain = unsafe {
+            ffi::Py_TYPE(loader.raw()) as *mut PyObject == self.classes.source.raw()
+                && locations.raw() == ffi::Py_None()
+        };
+        (is_plain && has_bytecode(&origin, &cached)).then_some(())?;
+        for path in [&origin, &cached, &directory] {
+            let place = self.place(path.as_bytes());
+            self.nodes[number].places.push(place);
+        }
+        self.nodes[number].is_source = true;
+        Some(())
     }
 
     /// Where the module came from, and what must be as it is for that to be so again.

@@ -38,7 +38,10 @@ struct Replaced {
 /// All of them.
 pub struct StandIns(Vec<Replaced>);
 
+static IMPORT_MODULE: AtomicPtr<PyObject> = AtomicPtr::new(std::ptr::null_mut());
+
 static ATEXIT: AtomicPtr<Replaced> = AtomicPtr::new(std::ptr::null_mut());
+static IMPORTLIB: AtomicPtr<Replaced> = AtomicPtr::new(std::ptr::null_mut());
 
 type Function = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
@@ -69,7 +72,29 @@ impl Replaced {
         // SAFETY: the GIL is held; live objects.
         unsafe {
             ffi::PyDict_SetItemString(self.dictionary.raw(), self.name.as_ptr(), self.original.raw());
-            ffi::Py_REFCNT(self.ours.raw()) == 1
+            // Extensions by Cython remember `__import__` where nobody sees it; it does what the original does. So does `import_module`.
+            replace_in_modules(self.ours.raw(), self.original.raw());
+            ffi::Py_REFCNT(self.ours.raw()) == 1 || [c"__import__", c"import_module"].contains(&self.name)
+        }
+    }
+}
+
+/// Modules that have it by a name get the original.
+unsafe fn replace_in_modules(object: *mut PyObject, original: *mut PyObject) {
+    // SAFETY: the GIL is held; dictionaries, which nothing changes meanwhile.
+    unsafe {
+        let (mut at, mut key, mut module) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        while ffi::PyDict_Next(ffi::PyImport_GetModuleDict(), &mut at, &mut key, &mut module) != 0 {
+            if ffi::PyModule_Check(module) == 0 {
+                continue;
+            }
+            let (mut place, mut name, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+            while ffi::PyDict_Next(ffi::PyModule_GetDict(module), &mut place, &mut name, &mut value) != 0 {
+                if value == object {
+                    // The key is there: the dictionary keeps its shape.
+                    ffi::PyDict_SetItem(ffi::PyModule_GetDict(module), name, original);
+                }
+            }
         }
     }
 }
@@ -87,8 +112,10 @@ impl StandIns {
                 let ours = function(c"register_at_fork", register_at_fork)?;
                 all.push(Replaced::new(names, c"register_at_fork", ours, &AT_FORK)?);
             }
-            if let Some(atexit) = item(&modules, "atexit") {
-                replace_atexit(&atexit);
+            for name in ["atexit", "importlib"] {
+                if let Some(module) = item(&modules, name) {
+                    replace_in(name, &module);
+                }
             }
             Some(StandIns(all))
         }
@@ -96,11 +123,13 @@ impl StandIns {
 
     /// Takes them away. False if somebody has kept one.
     pub fn take_away(self) -> bool {
-        let atexit = ATEXIT.swap(std::ptr::null_mut(), Relaxed);
         let mut all = self.0;
-        if !atexit.is_null() {
-            // SAFETY: made by `replace_atexit`, taken once.
-            all.push(*unsafe { Box::from_raw(atexit) });
+        for late in [&ATEXIT, &IMPORTLIB] {
+            let late = late.swap(std::ptr::null_mut(), Relaxed);
+            if !late.is_null() {
+                // SAFETY: made by `replace_in`, taken once.
+                all.push(*unsafe { Box::from_raw(late) });
+            }
         }
         // All of them, whatever one says.
         let clean: Vec<bool> = all.into_iter().rev().map(Replaced::restore).collect();
@@ -108,15 +137,72 @@ impl StandIns {
     }
 }
 
-/// `atexit` is there, since now or since start-up.
-pub fn replace_atexit(module: &Object) {
+/// `atexit` or `importlib` is there, since now or since start-up.
+pub fn replace_in(name: &str, module: &Object) {
+    let (function, keep, place) = match name {
+        "atexit" => (function(c"register", register_at_exit), &AT_EXIT, &ATEXIT),
+        "importlib" => (function(c"import_module", import_module), &IMPORT_MODULE, &IMPORTLIB),
+        _ => return,
+    };
+    let entry = if name == "atexit" { c"register" } else { c"import_module" };
     // SAFETY: the GIL is held; a module.
     let names = unsafe { Object::share(ffi::PyModule_GetDict(module.raw())) };
-    let replaced = names
-        .zip(function(c"register", register_at_exit))
-        .and_then(|(names, ours)| Replaced::new(names, c"register", ours, &AT_EXIT));
+    let replaced = names.zip(function).and_then(|(names, ours)| Replaced::new(names, entry, ours, keep));
     if let Some(replaced) = replaced {
-        ATEXIT.store(Box::into_raw(Box::new(replaced)), Relaxed);
+        place.store(Box::into_raw(Box::new(replaced)), Relaxed);
+    }
+}
+
+/// `importlib.import_module` calls importlib's `_find_and_load` from Python, which may not be seen: the interpreter does not go by a
+/// function's entry for calls once it knows the function.
+unsafe extern "C" fn import_module(
+    _: *mut PyObject,
+    arguments: *mut PyObject,
+    keywords: *mut PyObject,
+) -> *mut PyObject {
+    // SAFETY: called by CPython: a tuple, a dictionary or null.
+    unsafe {
+        if tell(|_| ()).is_some()
+            && let Some(module) = find_and_load(arguments, keywords)
+        {
+            return module.into_raw();
+        }
+        match ffi::PyErr_Occurred().is_null() {
+            true => ffi::PyObject_Call(IMPORT_MODULE.load(Relaxed), arguments, keywords),
+            false => std::ptr::null_mut(),
+        }
+    }
+}
+
+/// None without an exception for what it does not understand.
+unsafe fn find_and_load(arguments: *mut PyObject, keywords: *mut PyObject) -> Option<Object> {
+    // SAFETY: as in `import_module`.
+    unsafe {
+        let argument = |at: isize, name: &CStr| {
+            if at < ffi::PyTuple_Size(arguments) {
+                Object::share(ffi::PyTuple_GetItem(arguments, at))
+            } else if keywords.is_null() {
+                None
+            } else {
+                Object::share(ffi::PyDict_GetItemString(keywords, name.as_ptr()))
+            }
+        };
+        let mut name = text(&argument(0, c"name")?)?;
+        let level = name.bytes().take_while(|&b| b == b'.').count();
+        if level > 0 {
+            let mut package = text(&argument(1, c"package")?)?;
+            for _ in 1..level {
+                package = package.rsplit_once('.')?.0.to_owned();
+            }
+            name = format!("{package}.{}", &name[level..]);
+        }
+        (!name.is_empty() && !name.ends_with('.')).then_some(())?;
+        let modules = Object::share(ffi::PyImport_GetModuleDict())?;
+        let inner = item(&modules, "_frozen_importlib")?;
+        let (load, import) = (inner.attribute(c"_find_and_load")?, inner.attribute(c"_gcd_import")?);
+        let name = Object::decoded(name.as_bytes())?;
+        let arguments = Object::own(ffi::PyTuple_Pack(2, name.raw(), import.raw()))?;
+        Object::own(ffi::PyObject_CallObject(load.raw(), arguments.raw()))
     }
 }
 

@@ -10,7 +10,7 @@ use super::foreign;
 use super::list;
 use super::node::text;
 use super::record::{CALLS, item};
-use crate::capi::Object;
+use crate::capi::{Object, Symbol};
 use crate::quiet::KNOWN_EXTENSIONS;
 use crate::spare;
 use crate::trace;
@@ -44,6 +44,11 @@ pub struct Verdict {
     pub reads: Vec<(String, CString)>,
     /// Modules, and others in which they change what lies deeper than a name.
     pub changes: Vec<(String, String)>,
+    /// Modules, and names that they looked up in `sys.modules`: what was there, and what was not.
+    pub finds: Vec<(String, String)>,
+    pub misses: Vec<(String, String)>,
+    /// Modules that compute with decimals.
+    pub decimal: Vec<String>,
 }
 
 impl Verdict {
@@ -66,6 +71,9 @@ impl Verdict {
             }
         }
         self.changes.extend(more.changes);
+        self.finds.extend(more.finds);
+        self.misses.extend(more.misses);
+        self.decimal.extend(more.decimal);
         self.absent.extend(more.absent);
     }
 
@@ -107,6 +115,9 @@ pub fn rehearse(programme: &Programme) -> Verdict {
                 Err(_) => verdict.refused.push((name.to_owned(), "it reads a strange variable".into())),
             },
             "changes" => verdict.changes.push((name.to_owned(), rest.to_owned())),
+            "finds" => verdict.finds.push((name.to_owned(), rest.to_owned())),
+            "misses" => verdict.misses.push((name.to_owned(), rest.to_owned())),
+            "decimal" => verdict.decimal.push(name.to_owned()),
             "end" => ended = true,
             _ => {}
         }
@@ -275,9 +286,19 @@ fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) ->
         let threads = number(tasks())?;
         let environment = crate::worker::environment().iter().map(|entry| bytes(&entry.to_bytes().to_vec())).collect();
         let environment = sequence(Vec::into_iter(environment))?;
-        let all = [&calls, &names, &open, &threads, &environment].map(Object::raw);
-        Object::own(ffi::PyTuple_Pack(5, all[0], all[1], all[2], all[3], all[4]))
+        let context = context()?;
+        let all = [&calls, &names, &open, &threads, &environment, &context].map(Object::raw);
+        Object::own(ffi::PyTuple_Pack(6, all[0], all[1], all[2], all[3], all[4], all[5]))
     }
+}
+
+/// The current context (`PyContext_CopyCurrent`, `Include/cpython/context.h`).
+fn context() -> Option<Object> {
+    static COPY: Symbol = Symbol::new(c"PyContext_CopyCurrent");
+    let copy = COPY.find();
+    (!copy.is_null()).then_some(())?;
+    // SAFETY: the GIL is held; a function of this type.
+    unsafe { Object::own(std::mem::transmute::<*mut libc::c_void, unsafe extern "C" fn() -> *mut PyObject>(copy)()) }
 }
 
 /// The number of threads of this process.

@@ -207,17 +207,22 @@ impl Effect {
         }
     }
 
-    /// Would it change what the import found?
-    pub fn is_due(&self) -> bool {
+    /// Would it change what the import found? `planned` has dictionary, key and value of what will have been set by then.
+    pub fn is_due(&self, planned: &mut Vec<[usize; 3]>) -> bool {
         if let Effect::Add { list, front, back, .. } = self {
             // What is there already is not added, or moved.
             // SAFETY: the GIL is held; live objects. Tuples and weak references, which compare without anybody's code.
             return front.iter().chain(back).all(|a| unsafe { ffi::PySequence_Contains(list.raw(), a.raw()) == 0 });
         }
-        let Effect::Set { dictionary, key, old, .. } = self else { return true };
-        // SAFETY: the GIL is held; live objects.
-        let now = unsafe { ffi::PyDict_GetItem(dictionary.raw(), key.raw()) };
-        now == old.as_ref().map_or(std::ptr::null_mut(), Object::raw)
+        let Effect::Set { dictionary, key, old, new, .. } = self else { return true };
+        let place = [dictionary.raw() as usize, key.raw() as usize];
+        let now = match planned.iter().rev().find(|set| set[..2] == place) {
+            Some(set) => set[2],
+            // SAFETY: the GIL is held; live objects.
+            None => unsafe { ffi::PyDict_GetItem(dictionary.raw(), key.raw()) as usize },
+        };
+        planned.push([place[0], place[1], new.raw() as usize]);
+        now == old.as_ref().map_or(0, |old| old.raw() as usize)
     }
 
     /// Does it again.
