@@ -77,6 +77,8 @@ impl Call {
 pub struct Trace {
     /// Absolute paths, present or absent, each once, in the order of the first look.
     pub paths: Vec<Vec<u8>>,
+    /// Those of them that were only asked whether they are links (`lstat`).
+    pub passed: BTreeSet<Vec<u8>>,
     /// Names given to `getenv`.
     pub env_names: BTreeSet<Vec<u8>>,
     /// Relative paths, in order.
@@ -95,7 +97,13 @@ static ON: AtomicBool = AtomicBool::new(false);
 static DEEDS: AtomicBool = AtomicBool::new(false);
 static NOTE: AtomicUsize = AtomicUsize::new(0);
 static LOG: Mutex<Log> = Mutex::new(Log {
-    trace: Trace { paths: Vec::new(), env_names: BTreeSet::new(), relative: Vec::new(), cwd: false },
+    trace: Trace {
+        paths: Vec::new(),
+        passed: BTreeSet::new(),
+        env_names: BTreeSet::new(),
+        relative: Vec::new(),
+        cwd: false,
+    },
     seen: None,
 });
 
@@ -177,6 +185,21 @@ fn look(path: *const c_char) {
     path_bytes(unsafe { CStr::from_ptr(path) }.to_bytes());
 }
 
+/// As `look`, but a link is not followed: `realpath` asks so of each directory on its way.
+fn pass_by(path: *const c_char) {
+    if path.is_null() {
+        return;
+    }
+    // SAFETY: as in `look`.
+    let bytes = unsafe { CStr::from_ptr(path) }.to_bytes();
+    let is_new = log().seen.as_ref().is_none_or(|seen| !seen.contains(bytes));
+    look(path);
+    if is_new {
+        log().trace.passed.insert(bytes.to_vec());
+        log().seen.get_or_insert_default().remove(bytes);
+    }
+}
+
 /// As `look`, relative to an open directory.
 fn look_at(directory: c_int, path: *const c_char) {
     // SAFETY: as in `look`.
@@ -211,7 +234,7 @@ fn path_bytes(path: &[u8]) {
 
 fn remember(path: &[u8]) {
     let log = &mut *log();
-    if log.seen.get_or_insert_default().insert(path.to_vec()) {
+    if log.seen.get_or_insert_default().insert(path.to_vec()) && !log.trace.passed.remove(path) {
         log.trace.paths.push(path.to_vec());
     }
 }

@@ -6,7 +6,7 @@
 //! are left alone: they look at who calls them.
 
 use super::{
-    Call, clock_read, deed, deed_if, look, look_at, note, on, open_mode, open_with, standard_stream, variable,
+    Call, clock_read, deed, deed_if, look, look_at, note, on, open_mode, open_with, pass_by, standard_stream, variable,
     working_directory,
 };
 use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_uint, c_ulong, c_void};
@@ -102,15 +102,15 @@ hooks! {
     fopen64(path: Path, mode: Path) -> Out { { look(path); open_mode(mode) } }
     stat(path: Path, buf: Out) -> c_int { look(path) }
     stat64(path: Path, buf: Out) -> c_int { look(path) }
-    lstat(path: Path, buf: Out) -> c_int { look(path) }
-    lstat64(path: Path, buf: Out) -> c_int { look(path) }
+    lstat(path: Path, buf: Out) -> c_int { pass_by(path) }
+    lstat64(path: Path, buf: Out) -> c_int { pass_by(path) }
     fstatat(dir: c_int, path: Path, buf: Out, flags: c_int) -> c_int { look_at(dir, path) }
     fstatat64(dir: c_int, path: Path, buf: Out, flags: c_int) -> c_int { look_at(dir, path) }
     statx(dir: c_int, path: Path, flags: c_int, mask: c_uint, buf: Out) -> c_int { look_at(dir, path) }
     __xstat(version: c_int, path: Path, buf: Out) -> c_int { look(path) }
     __xstat64(version: c_int, path: Path, buf: Out) -> c_int { look(path) }
-    __lxstat(version: c_int, path: Path, buf: Out) -> c_int { look(path) }
-    __lxstat64(version: c_int, path: Path, buf: Out) -> c_int { look(path) }
+    __lxstat(version: c_int, path: Path, buf: Out) -> c_int { pass_by(path) }
+    __lxstat64(version: c_int, path: Path, buf: Out) -> c_int { pass_by(path) }
     __fxstatat(version: c_int, dir: c_int, path: Path, buf: Out, flags: c_int) -> c_int { look_at(dir, path) }
     __fxstatat64(version: c_int, dir: c_int, path: Path, buf: Out, flags: c_int) -> c_int { look_at(dir, path) }
     access(path: Path, mode: c_int) -> c_int { look(path) }

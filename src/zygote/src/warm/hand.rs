@@ -298,7 +298,7 @@ impl Plan<'_> {
                 (Some(directory), Some(below)) => file::facts_below(directory.number(), below),
                 _ => file::facts(&place.path),
             };
-            now == place.facts
+            place.is_same(now)
         };
         if self.files.iter().all(is_same) { Ok(()) } else { Err("a file has changed") }
     }

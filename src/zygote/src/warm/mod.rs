@@ -380,7 +380,8 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     }
     let is_recent = |at: usize| {
         let facts: &Facts = &places[at].facts;
-        facts.is_some_and(|f: [u64; 6]| f[5] as i64 > began - TICK || f[4] as i64 > began - TICK)
+        !places[at].is_on_the_way()
+            && facts.is_some_and(|f: [u64; 6]| f[5] as i64 > began - TICK || f[4] as i64 > began - TICK)
     };
     let volatile = volatile()?;
     let settlers = item(&globals, "SETTLERS")?;

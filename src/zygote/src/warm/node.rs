@@ -14,6 +14,24 @@ use std::mem::MaybeUninit;
 pub struct Place {
     pub path: Vec<u8>,
     pub facts: Facts,
+    /// Only asked whether it is a link: of a directory its times do not count, nor its size.
+    pub is_passed: bool,
+}
+
+impl Place {
+    /// Is it as it was, by what is there now?
+    pub fn is_same(&self, now: Facts) -> bool {
+        match (self.facts, now) {
+            (Some(before), Some(now)) if self.is_on_the_way() => before[..3] == now[..3],
+            (before, now) => before == now,
+        }
+    }
+
+    /// Does it count only as a directory on the way to something?
+    pub fn is_on_the_way(&self) -> bool {
+        let is_directory = |facts: [u64; 6]| facts[2] as u32 & libc::S_IFMT == libc::S_IFDIR;
+        self.is_passed && self.facts.is_some_and(is_directory)
+    }
 }
 
 /// What a module is in this process.

@@ -245,7 +245,7 @@ impl<'a> Recorder<'a> {
             }
             for path in asked.paths {
                 if !self.paths.covers(&path, self.wide) {
-                    let place = self.place(&path);
+                    let place = self.place_passed(&path, asked.passed.contains(&path));
                     self.nodes[top].places.push(place);
                 }
             }
@@ -357,10 +357,15 @@ impl<'a> Recorder<'a> {
     }
 
     fn place(&mut self, path: &[u8]) -> usize {
+        self.place_passed(path, false)
+    }
+
+    fn place_passed(&mut self, path: &[u8], is_passed: bool) -> usize {
         if let Some(at) = self.places.iter().position(|place| place.path == path) {
+            self.places[at].is_passed &= is_passed;
             return at;
         }
-        self.places.push(Place { path: path.to_vec(), facts: file::facts(path) });
+        self.places.push(Place { path: path.to_vec(), facts: file::facts(path), is_passed });
         self.places.len() - 1
     }
 
