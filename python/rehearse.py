@@ -54,6 +54,8 @@ OBSERVED = {"sys", "builtins", "posix", "os", "re", "copyreg", "_frozen_importli
 SEARCHES = {(f"importlib/metadata/{file}.py", name): "looks for installed distributions" for file in ("__init__", "_meta") for name in ("distributions", "distribution", "from_name", "discover", "version", "entry_points", "packages_distributions")}
 SEARCHES[("importlib/metadata.py", "from_name")] = SEARCHES[("importlib/metadata.py", "distributions")] = SEARCHES[("importlib/metadata.py", "discover")] = SEARCHES[("importlib/metadata.py", "entry_points")] = "looks for installed distributions"
 SEARCHES.update({("importlib/util.py", "find_spec"): "asks whether a module can be found", ("pkgutil.py", "iter_modules"): "looks for modules", ("pkgutil.py", "walk_packages"): "looks for modules", ("pkgutil.py", "extend_path"): "changes its path"})
+# What `decimal` begins with (Lib/_pydecimal.py, DefaultContext).
+PLAIN = "Context(prec=28, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, capitals=1, clamp=0, flags=[], traps=[InvalidOperation, DivisionByZero, Overflow])"
 STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 
 
@@ -188,7 +190,7 @@ class Stream:
 nodes, stack, curated = {}, [], set()
 reads = set()
 containers = []
-known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": False}
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": []}
 sizes = []
 
 
@@ -235,11 +237,13 @@ def settle():
             calls = [call for call in calls if call != "starts a thread"]
     for call in calls:
         accuse(call)
-    is_decimal = [variable.name == "decimal_context" for variable in context]
-    if any(is_decimal) and stack and not known["decimal"]:
+    now = [repr(value) for variable, value in context.items() if variable.name == "decimal_context"]
+    if now and stack and now != known["decimal"]:
         # It is made where it is missing: so it is at the hand-over.
         nodes[stack[-1]].decimal = True
-    known["decimal"] = any(is_decimal)
+        if now != [PLAIN]:
+            accuse("computes with decimals, and leaves signs of it")
+    known["decimal"] = now
     known["lasting"] = environment, sorted((id(variable), id(value)) for variable, value in context.items() if variable.name != "decimal_context")
     if stack:
         nodes[stack[-1]].reads.update(reads, variables)

@@ -47,6 +47,16 @@ def settle_numpy_random():
     sys.modules["numpy.random.mtrand"]._rand.__init__()
 
 
+# What `decimal` begins with (Lib/_pydecimal.py, DefaultContext).
+PLAIN = "Context(prec=28, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, capitals=1, clamp=0, flags=[], traps=[InvalidOperation, DivisionByZero, Overflow])"
+
+
+def has_plain_decimals():
+    """Would decimals be computed as in the zygote? Makes the context for that, as an import that computes would."""
+    decimal = sys.modules.get("decimal")
+    return decimal is None or repr(decimal.getcontext()) == PLAIN
+
+
 def settle_decimal():
     # An import that computes with decimals makes the context for that (Modules/_decimal/_decimal.c, current_context).
     decimal = sys.modules.get("decimal")

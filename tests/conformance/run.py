@@ -73,9 +73,11 @@ def lacking(case: Case, interpreter: Interpreter) -> str:
             return "an interpreter that other users cannot reach"
         if kind == "name" and not os.path.exists(os.path.join(interpreter.bin, name)):
             return "no " + name
+        if kind == "headers" and not interpreter.has_headers:
+            return "no headers of this interpreter"
         if kind == "pyenv" and "/versions/" not in interpreter.path:
             return "not pyenv's"
-        if kind not in ("module", "root", "public", "name", "pyenv") and not shutil.which(need, path="/usr/bin:/bin:/usr/sbin:/sbin"):
+        if kind not in ("module", "root", "public", "name", "headers", "pyenv") and not shutil.which(need, path="/usr/bin:/bin:/usr/sbin:/sbin"):
             return "no " + need
     return ""
 

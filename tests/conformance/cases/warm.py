@@ -282,7 +282,7 @@ package("together/by-way-of-the-other", {**REGISTRY, "mine/__init__.py": ""}, "i
 package("together/one-edited", REGISTRY, AGAIN % ("echo 'SET.add(4)' >> %s/mine/plugin.py" % SITE), {"mine": True}, run=registry.shell)
 package("together/one-edited-part", {**REGISTRY, "mine/__init__.py": ""}, AGAIN % ("echo 'NAMES.append(4)' >> %s/mine/plugin.py" % SITE), {}, run=registry.shell, source="import mine.registry as r\nprint(r.NAMES)\nimport mine.plugin\nprint(r.NAMES)\n", preload="mine.registry,mine.plugin")
 package("own-name-in-modules", {"mine/__init__.py": "from .sub import W\nV = 1\n", "mine/sub.py": "import sys\nW = sys.modules['mine'].__name__, sys.modules['mine.sub'].__spec__.name\n"}, SAY, {"mine": True})
-package("another-name-in-modules", {"mine/__init__.py": "import sys\nimport textwrap\nV = sys.modules['textwrap'].__name__\n"}, SAY, {"mine": False})
+package("another-name-in-modules", {"mine/__init__.py": "import sys\nimport textwrap\nV = sys.modules['textwrap'].__name__\n"}, SAY, {"mine": True})
 package("part-that-is-nowhere", {"mine/__init__.py": "try:\n    from . import local\nexcept ImportError as e:\n    V = 'none', e.name\nelse:\n    V = local.X\n"}, SAY, {"mine": True})
 package("part-that-appears", {"mine/__init__.py": "try:\n    from . import local\nexcept ImportError:\n    V = 'none'\nelse:\n    V = local.X\n"}, AGAIN % ("echo 'X = 7' > %s/mine/local.py" % SITE), {"mine": True}, run=registry.shell)
 package("registered-with-threading", {"mine.py": "import concurrent.futures.thread\nV = 1\n"}, "import threading\nprint(len(threading._threading_atexits))\nimport concurrent.futures.thread\nprint(len(threading._threading_atexits))\n", {"concurrent.futures.thread": True}, preload="stdlib,mine,concurrent.futures.thread")

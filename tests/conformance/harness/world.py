@@ -19,9 +19,10 @@ from .case import Directory, Fifo, Link, Made, Mode
 
 MINORS = (9, 10, 11, 12, 13)
 PROBE = """
-import importlib.util, json, sys
+import importlib.util, json, sys, sysconfig
 names = ["ssl", "sqlite3", "ctypes", "venv", "ensurepip", "multiprocessing", "curses", "readline"]
 print(json.dumps({"version": sys.version_info[:3], "executable": sys.executable,
+    "include": sysconfig.get_path("include"),
     "modules": [n for n in names if importlib.util.find_spec(n)]}))
 """
 
@@ -36,6 +37,7 @@ class Interpreter:
         self.bin = os.path.dirname(path)
         self.version: Tuple[int, int] = tuple(facts["version"][:2])
         self.modules = set(facts["modules"])
+        self.has_headers = os.path.exists(os.path.join(facts["include"], "Python.h"))
         self.short = "%d.%d" % self.version
         self.full = "%d.%d.%d" % tuple(facts["version"])
         self.label = self.full + (" (system)" if self.bin == "/usr/bin" else "")

@@ -37,6 +37,8 @@ pub struct Store {
     pub marks: RefCell<Marks>,
     /// How many turns there were (`subclasses`).
     pub turns: Cell<u32>,
+    /// Asks whether decimals are computed as in the zygote.
+    pub decimals: Object,
 }
 
 /// Processors (`man 2 sched_getaffinity`), limits (`man 2 getrlimit`) and priority (`man 2 getpriority`).
@@ -118,8 +120,9 @@ impl Store {
             return Err(why);
         }
         self.world.is_plain(&self.layout)?;
+        let mut has_plain_decimals = None;
         let mut marks = self.marks.borrow_mut();
-        for _ in 0..3 {
+        for _ in 0..4 {
             marks.nodes.clear();
             marks.nodes.resize(self.nodes.len(), Mark::New);
             marks.places.clear();
@@ -139,6 +142,21 @@ impl Store {
             plan.visit(number)?;
             plan.is_whole()?;
             plan.compare_files()?;
+            // To ask that runs code as well.
+            let computes = plan.steps.iter().any(|step| matches!(step, Step::Give(at) if self.nodes[*at].computes));
+            if computes && has_plain_decimals.is_none() {
+                // SAFETY: the GIL is held; a function without parameters.
+                let answer =
+                    unsafe { Object::own(ffi::PyObject_CallObject(self.decimals.raw(), std::ptr::null_mut())) };
+                // SAFETY: as above.
+                let is_plain = answer.is_some_and(|answer| unsafe { ffi::PyObject_IsTrue(answer.raw()) == 1 });
+                has_plain_decimals = Some(is_plain);
+                self.world.is_plain(&self.layout)?;
+                continue;
+            }
+            if computes && has_plain_decimals == Some(false) {
+                return Err("decimals are computed in another way");
+            }
             // Making a finder runs code: the plan is made once more.
             if self.world.walk(&plan.reach)? {
                 self.world.is_plain(&self.layout)?;

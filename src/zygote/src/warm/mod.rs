@@ -478,6 +478,11 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.asleep = node.library.as_deref().and_then(asleep::find);
         }
     }
+    let decimal = nodes.iter().position(|node| node.name == "decimal");
+    for node in nodes.iter_mut().filter(|node| is_other(node) && node.state.get() == State::Hidden) {
+        let needs = |event: &node::Event| matches!(event, node::Event::Needs(n) if Some(*n) == decimal);
+        node.computes = verdict.decimal.contains(&node.name) || node.events.get_mut().iter().any(needs);
+    }
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let index = index(&nodes)?;
@@ -495,6 +500,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         means: hand::Means::now(),
         marks: Default::default(),
         turns: Default::default(),
+        decimals: item(&globals, "has_plain_decimals")?,
     };
     hook.put();
     Some(store)

@@ -151,6 +151,8 @@ pub struct Node {
     pub host: bool,
     /// Its import asked for the process's limits or processors.
     pub means: bool,
+    /// Its import may compute with decimals.
+    pub computes: bool,
     /// Its import fails, as long as what it asks for is nowhere.
     pub fails: bool,
     /// Names that it looked up in `sys.modules`, and that were not there.
@@ -205,6 +207,7 @@ impl Node {
             variables: Vec::new(),
             host: false,
             means: false,
+            computes: false,
             fails: false,
             misses: Vec::new(),
             tied: Vec::new(),

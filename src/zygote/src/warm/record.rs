@@ -619,6 +619,8 @@ impl<'a> Recorder<'a> {
             let place = self.place(path.as_bytes());
             self.nodes[number].places.push(place);
         }
+        self.nodes[number].finder = capi::sys(c"path_importer_cache")
+            .and_then(|cache| Object::decoded(directory.as_bytes()).zip(item(&cache, &directory)));
         self.nodes[number].is_source = true;
         Some(())
     }
