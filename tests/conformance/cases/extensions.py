@@ -200,6 +200,7 @@ static int setup(PyObject *module) {
 }
 """
 extension("a-thread-that-ends-before-a-fork", TELL + "import os\nif os.fork() == 0:\n    print('child')\nelse:\n    os.wait()\n", {"mine": True}, ENDING_THREAD)
+extension("registered-for-forks-and-unseen", "import os\nif os.fork() == 0:\n    print('child')\nelse:\n    os.wait()\nimport threading\nt = threading.Thread(target=print, args=('thread',))\nt.start()\nt.join()\n", {}, ENDING_THREAD)
 SPEAKING = r"""
 typedef struct { PyObject_HEAD } Thing;
 static void gone(PyObject *self) { if (write(1, "gone\n", 5)) {} PyObject_Free(self); }

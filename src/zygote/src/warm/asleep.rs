@@ -32,7 +32,7 @@ static ALL: AtomicPtr<Vec<Library>> = AtomicPtr::new(std::ptr::null_mut());
 pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
     let is_wakeful = |path: &[u8]| {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
-        WAKEFUL.iter().any(|begin| name.starts_with(begin))
+        WAKEFUL.iter().any(|begin| name.starts_with(begin)) || may_be_called_at_fork(path)
     };
     let maps = std::fs::read("/proc/self/maps").ok()?;
     let library = |path: Vec<u8>| {
@@ -45,6 +45,16 @@ pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
     (unsafe { libc::atexit(wake_at_exit) } == 0).then_some(())?;
     ALL.store(Box::into_raw(Box::new(all)), Relaxed);
     Some(())
+}
+
+/// Does it refer to the functions by which something is registered for forks (`man 3 pthread_atfork`)?
+fn may_be_called_at_fork(path: &[u8]) -> bool {
+    const NAMES: [&[u8]; 2] = [b"\0pthread_atfork\0", b"\0__register_atfork\0"];
+    // SAFETY: both are readable for their lengths.
+    let has = |bytes: &[u8], name: &[u8]| unsafe {
+        !libc::memmem(bytes.as_ptr().cast(), bytes.len(), name.as_ptr().cast(), name.len()).is_null()
+    };
+    pyzy_sys::file::read_file(path, 1 << 30).is_ok_and(|bytes| NAMES.iter().any(|name| has(&bytes, name)))
 }
 
 fn all() -> &'static [Library] {

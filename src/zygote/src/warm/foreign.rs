@@ -30,8 +30,13 @@ struct Library {
     place: Option<(u64, u64)>,
     size: u64,
     whose: AtomicU8,
-    /// What the loader calls this process's copy, and which file it is a copy of.
-    copy: Mutex<Option<(CString, Option<(u64, u64)>)>>,
+    copy: Mutex<Option<Loaded>>,
+}
+
+/// What the loader calls this process's copy, and device and inode of the file that it is a copy of.
+struct Loaded {
+    name: CString,
+    of: Option<(u64, u64)>,
 }
 
 struct Foreign {
@@ -170,14 +175,11 @@ pub unsafe fn instead(spec: *mut PyObject) -> Result<Option<Instead>, ()> {
         return Ok(None);
     }
     let mut copy = library.copy.lock().unwrap_or_else(|e| e.into_inner());
-    let is_same = copy.as_ref().is_some_and(|(_, of)| *of == place || place.is_none());
-    let (name, _file) = if is_same {
-        let Some((name, _)) = &*copy else { return Ok(None) };
-        (name.clone(), None)
-    } else {
-        match all.companions.copy(&path) {
+    let (name, _file) = match copy.as_ref().filter(|copy| copy.of == place || place.is_none()) {
+        Some(copy) => (copy.name.clone(), None),
+        None => match all.companions.copy(&path) {
             Ok((name, file)) => {
-                *copy = Some((name.clone(), place));
+                *copy = Some(Loaded { name: name.clone(), of: place });
                 (name, Some(file))
             }
             Err(text) => {
@@ -185,7 +187,7 @@ pub unsafe fn instead(spec: *mut PyObject) -> Result<Option<Instead>, ()> {
                 fail(&text);
                 return Err(());
             }
-        }
+        },
     };
     drop(copy);
     library.whose.store(COPIED, Relaxed);

@@ -94,13 +94,13 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
             return warmed;
         }
     };
-    let before = mapped_files();
+    let (before, shared) = (mapped_files(), shared_mappings());
     let rest = quiet::Rest::new(layout);
     let store = in_copied_context(|| warm(layout, &wanted, &mut warmed.told));
     drop(rest);
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
-    warmed.is_spoilt = file::list(b"/proc/self/task").map_or(true, |tasks| tasks.len() != 1);
+    warmed.is_spoilt = rehearsal::tasks() != 1 || shared_mappings() != shared;
     let Some(store) = store else {
         warmed.told.all("start-up leaves something unusual: finders, hooks, or names of the standard library");
         return warmed;
@@ -255,6 +255,13 @@ fn resident() -> u64 {
     const PAGE: u64 = 4096;
     let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
+}
+
+/// How much memory is shared and may be written to: an image cannot have it.
+fn shared_mappings() -> usize {
+    let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
+    let is_shared = |line: &&str| line.split(' ').nth(1).is_some_and(|flags| flags.ends_with('s'));
+    maps.lines().filter(is_shared).count()
 }
 
 fn mapped_files() -> Vec<Vec<u8>> {
@@ -430,7 +437,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         if !is_library
             && !stdlib.iter().any(|name| node.name.split('.').next() == name.split('.').next())
             && !verdict.warm.contains(&node.name)
-            && !(node.fails && verdict.absent.contains(&node.name))
+            && (!node.fails || !verdict.absent.contains(&node.name))
         {
             node.refuse("it was not found pure when it was rehearsed");
         }
@@ -518,7 +525,7 @@ fn in_copied_context<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
     unsafe {
         let copy = std::mem::transmute::<*mut libc::c_void, unsafe extern "C" fn() -> *mut PyObject>(copy)();
         let context = Object::own(copy)?;
-        let (enter, exit): (Function, Function) = (std::mem::transmute(enter), std::mem::transmute(exit));
+        let [enter, exit] = [enter, exit].map(|found| std::mem::transmute::<*mut libc::c_void, Function>(found));
         (enter(context.raw()) == 0).then_some(())?;
         let done = work();
         // Nobody else may have entered or left one.
