@@ -13,7 +13,7 @@ ASKED_AGAIN = None
 # Extensions that may initialise themselves once a process (src/zygote/src/quiet/libraries.rs).
 KNOWN = None
 # The zygote notes it by itself, and compares the answer at the hand-over.
-COMPARED = {"asks for the name of the host", "reads its limits, priority or processors"}
+COMPARED = {"asks for the name of the host", "reads its limits", "reads its priority", "asks for its processors"}
 
 # Built-in functions that change, or ask, what belongs to the process and not to a module.
 DEEDS = {
@@ -22,7 +22,7 @@ DEEDS = {
     "_thread": {"start_new_thread": "starts a thread", "start_new": "starts a thread", "start_joinable_thread": "starts a thread", "stack_size": "sets the stack size of threads"},
     "faulthandler": {"*": "turns on the fault handler"},
     "gc": {"disable": "changes the collector", "enable": "changes the collector", "set_threshold": "changes the collector", "freeze": "changes the collector", "set_debug": "changes the collector", "get_objects": "looks at all objects", "get_referrers": "looks at all objects", "collect": "runs the collector"},
-    "posix": {"chdir": "changes the working directory", "umask": "sets the umask", "nice": "changes its priority", "dup": "opens a descriptor", "dup2": "opens a descriptor", "pipe": "opens a descriptor", "pipe2": "opens a descriptor", "memfd_create": "opens a descriptor", "getpid": "asks for a process id", "getppid": "asks for a process id", "sched_getaffinity": "asks for its processors", "cpu_count": "asks for its processors", "getlogin": "asks who is logged in", "urandom": "reads random bytes", "getrandom": "reads random bytes"},
+    "posix": {"chdir": "changes the working directory", "umask": "sets the umask", "nice": "changes its priority", "dup": "opens a descriptor", "dup2": "opens a descriptor", "pipe": "opens a descriptor", "pipe2": "opens a descriptor", "memfd_create": "opens a descriptor", "getpid": "asks for a process id", "getppid": "asks for a process id", "getlogin": "asks who is logged in", "urandom": "reads random bytes", "getrandom": "reads random bytes"},
     "sys": {"settrace": "sets a trace function", "setprofile": "sets a profile function", "addaudithook": "adds an audit hook", "setrecursionlimit": "changes the recursion limit", "setswitchinterval": "changes the switch interval", "setdlopenflags": "changes how libraries are loaded", "set_int_max_str_digits": "changes the limit of digits", "set_asyncgen_hooks": "sets hooks for generators", "set_coroutine_origin_tracking_depth": "changes the tracking of coroutines", "_current_frames": "looks at all threads", "_getframe": None},
     "time": {"time": "reads the clock", "time_ns": "reads the clock", "monotonic": "reads the clock", "monotonic_ns": "reads the clock", "perf_counter": "reads the clock", "perf_counter_ns": "reads the clock", "process_time": "reads the clock", "process_time_ns": "reads the clock", "thread_time": "reads the clock", "localtime": "reads the clock", "sleep": "sleeps", "tzset": "sets the time zone"},
     "atexit": {"unregister": "takes back what runs at exit", "_clear": "takes back what runs at exit", "_run_exitfuncs": "runs what runs at exit"},

@@ -164,8 +164,8 @@ hooks! {
     uname(buf: Out) -> c_int { note(Call::Host) }
     getrlimit(resource: c_int, buf: Out) -> c_int { note(Call::Limits) }
     getrlimit64(resource: c_int, buf: Out) -> c_int { note(Call::Limits) }
-    getpriority(which: c_int, who: c_uint) -> c_int { note(Call::Limits) }
-    sched_getaffinity(pid: c_int, size: usize, buf: Out) -> c_int { note(Call::Limits) }
+    getpriority(which: c_int, who: c_uint) -> c_int { note(Call::Priority) }
+    sched_getaffinity(pid: c_int, size: usize, buf: Out) -> c_int { note(Call::Processors) }
     umask(mode: c_uint) -> c_uint { note(Call::Umask) }
     getrusage(who: c_int, buf: Out) -> c_int { note(Call::Load) }
     getloadavg(buf: *mut c_double, count: c_int) -> c_int { note(Call::Load) }

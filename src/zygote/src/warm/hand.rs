@@ -49,6 +49,14 @@ impl Means {
     pub fn now() -> Option<Means> {
         Some(Means(process::affinity().ok()?, process::limits().ok()?, process::nice().ok()?))
     }
+
+    /// Those of this process that count, and those of the zygote.
+    fn are_same(counts: [bool; 3], before: Option<&Means>) -> bool {
+        Means::now().zip(before).is_some_and(|(now, before)| {
+            let same = [now.0 == before.0, now.1 == before.1, now.2 == before.2];
+            counts.iter().zip(same).all(|(counts, same)| !counts || same)
+        })
+    }
 }
 
 /// What a plan has looked at.
@@ -441,8 +449,8 @@ impl Plan<'_> {
         if node.host && process::uname().ok() != self.store.host {
             return Err("the machine has another name");
         }
-        if node.means && Means::now() != self.store.means {
-            return Err("this process has other limits or processors");
+        if node.means.contains(&true) && !Means::are_same(node.means, self.store.means.as_ref()) {
+            return Err("this process has other limits, processors or another priority");
         }
         if node.finder.is_some() {
             self.steps.push(Step::Find(number));

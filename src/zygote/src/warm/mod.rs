@@ -13,6 +13,7 @@ mod copies;
 mod create;
 mod foreign;
 mod hand;
+mod hook;
 pub mod learn;
 mod leave;
 mod list;
@@ -24,18 +25,21 @@ mod rehearsal;
 mod ring;
 mod row;
 mod subclasses;
+mod uses;
+mod wanted;
 mod watch;
 mod world;
 
 use crate::capi::{self, Object};
-use crate::quiet::{self, Kept, Layout, word};
+use crate::quiet::{self, Kept, Layout};
 use crate::trace;
+pub use foreign::has_loaded;
 use hand::Store;
+use hook::Hook;
 use made::Made;
 use node::{Node, State};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
-use pyzy_core::preload::{self, Entry};
 use pyzy_core::start::Start;
 use pyzy_sys::{file, process};
 use record::{CALLS, Recorder, item};
@@ -44,7 +48,8 @@ use rehearsal::{Programme, Verdict};
 use row::Row;
 use std::collections::HashSet;
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicPtr, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
+use wanted::{Notes, Wanted};
 use world::{Paths, World};
 
 const SOURCE: &CStr =
@@ -57,13 +62,8 @@ const SOURCE: &CStr =
 const TICK: i64 = 10_000_000;
 
 static STORE: AtomicPtr<Store> = AtomicPtr::new(std::ptr::null_mut());
-/// CPython's own way to call a Python function.
-static ORIGINAL: AtomicUsize = AtomicUsize::new(0);
 /// Where hand-overs are told, from PYZY_LOG; null where nobody wants to know.
 static LOG: AtomicPtr<Vec<u8>> = AtomicPtr::new(std::ptr::null_mut());
-
-type Vectorcall =
-    unsafe extern "C-unwind" fn(*mut PyObject, *const *mut PyObject, usize, *mut PyObject) -> *mut PyObject;
 
 /// What came of warming.
 #[derive(Default)]
@@ -131,90 +131,6 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     };
     warmed.lasting = lasting.into_iter().map(facts).collect();
     warmed
-}
-
-/// What somebody wants warm.
-struct Wanted {
-    stdlib: bool,
-    modules: Vec<String>,
-    /// A script whose own imports are wanted; empty for none.
-    script: Vec<u8>,
-    /// What was learned, and how much memory it may take, bytes.
-    learned: Vec<String>,
-    room: u64,
-    /// Imports are to be noted.
-    learns: bool,
-}
-
-impl Wanted {
-    fn new(start: &Start, told: &mut Notes) -> Wanted {
-        let learn = start.learn.as_ref();
-        let mut wanted = Wanted {
-            stdlib: false,
-            modules: Vec::new(),
-            script: start.own_script.to_vec(),
-            learned: Vec::new(),
-            room: learn.map_or(0, |learn| learn.room),
-            learns: learn.is_some(),
-        };
-        for entry in preload::entries(start.preload) {
-            match entry {
-                Entry::Stdlib => wanted.stdlib = true,
-                Entry::Module(name) if !wanted.modules.iter().any(|known| known == name) => {
-                    wanted.modules.push(name.to_owned());
-                }
-                Entry::Module(_) | Entry::Learned => {}
-                Entry::Bad(text) => told.refused(&String::from_utf8_lossy(text), preload::NO_NAME),
-            }
-        }
-        for entry in preload::entries(learn.map_or(b"", |learn| learn.chosen)) {
-            if let Entry::Module(name) = entry
-                && !wanted.modules.iter().any(|known| known == name)
-            {
-                wanted.learned.push(name.to_owned());
-            }
-        }
-        wanted
-    }
-
-    fn is_empty(&self) -> bool {
-        !self.stdlib && self.modules.is_empty() && self.script.is_empty() && !self.learns
-    }
-}
-
-/// What is told of each module: a line each, for `pyzy why --modules`.
-#[derive(Default)]
-pub struct Notes(Vec<(String, Option<String>)>);
-
-impl Notes {
-    fn add(&mut self, name: &str, why: Option<&str>) {
-        let line = |text: &str| text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect::<String>();
-        if !self.0.iter().any(|(known, _)| known == name) {
-            self.0.push((line(name), why.map(line)));
-        }
-    }
-
-    fn warm(&mut self, name: &str) {
-        self.add(name, None);
-    }
-
-    fn refused(&mut self, name: &str, why: &str) {
-        self.add(name, Some(why));
-    }
-
-    /// Nothing is warm.
-    fn all(&mut self, why: &str) {
-        self.refused("*", why);
-    }
-
-    /// `NAME<tab>warm` or `NAME<tab>refused<tab>WHY`.
-    pub fn text(&self) -> String {
-        let line = |(name, why): &(String, Option<String>)| match why {
-            None => format!("{name}\twarm\n"),
-            Some(why) => format!("{name}\trefused\t{why}\n"),
-        };
-        self.0.iter().map(line).collect()
-    }
 }
 
 /// No option that watches imports or objects.
@@ -446,7 +362,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     for node in nodes.iter_mut() {
         node.foreign = node.library.as_deref().and_then(foreign::find);
         node.is_loud = node.library.as_ref().is_some_and(|path| !quiet::is_silent_extension(path));
-        watch_uses(node);
+        uses::watch(node);
         if node.foreign.is_some_and(|home| !homes.insert(home)) {
             node.refuse("it shares its library with another module");
         }
@@ -616,80 +532,6 @@ fn index(nodes: &[Node]) -> Option<Object> {
     }
 }
 
-/// The entry for calls of importlib's `_find_and_load`.
-struct Hook {
-    place: *mut usize,
-}
-
-impl Hook {
-    /// `other` is a function that is called as CPython calls Python functions.
-    fn new(other: &Object) -> Option<Hook> {
-        let inner = capi::sys(c"modules").and_then(|modules| item(&modules, "_frozen_importlib"))?;
-        let function = inner.attribute(c"_find_and_load")?;
-        // SAFETY: live functions, and their type, which says where in them the entry lies (`tp_vectorcall_offset`, at its
-        // place since 3.8: `Include/cpython/object.h`).
-        unsafe {
-            let class = ffi::Py_TYPE(function.raw()) as usize;
-            (class == ffi::Py_TYPE(other.raw()) as usize).then_some(())?;
-            let offset = word(class, 56);
-            (16..256).contains(&offset).then_some(())?;
-            let original = word(function.raw() as usize, offset);
-            let home = quiet::home_of(original as *const libc::c_void);
-            let is_usual = original == word(other.raw() as usize, offset)
-                && home == quiet::home_of(ffi::Py_IsInitialized as *const () as *const libc::c_void);
-            (is_usual && !home.is_null()).then_some(())?;
-            ORIGINAL.store(original, Relaxed);
-            Some(Hook { place: (function.raw() as usize + offset) as *mut usize })
-        }
-    }
-
-    fn put(&self) {
-        // SAFETY: found by `new`, in a function that lives on.
-        unsafe { self.place.write(find_and_load as *const () as usize) }
-    }
-
-    fn take_away(&self) {
-        // SAFETY: as above.
-        unsafe { self.place.write(ORIGINAL.load(Relaxed)) }
-    }
-}
-
-/// In place of `_find_and_load(name, import_)`.
-unsafe extern "C-unwind" fn find_and_load(
-    function: *mut PyObject,
-    arguments: *const *mut PyObject,
-    count: usize,
-    keywords: *mut PyObject,
-) -> *mut PyObject {
-    // SAFETY: CPython's convention for such calls.
-    unsafe {
-        let original: Vectorcall = std::mem::transmute(ORIGINAL.load(Relaxed));
-        if count & (usize::MAX >> 1) != 2 || !keywords.is_null() {
-            return original(function, arguments, count, keywords);
-        }
-        if let Some(may_be) = tell(|recorder| recorder.begin(*arguments)) {
-            let result = if may_be {
-                original(function, arguments, count, keywords)
-            } else {
-                ffi::PyErr_SetString(ffi::PyExc_ImportError, c"not rehearsed, or not found pure".as_ptr());
-                std::ptr::null_mut()
-            };
-            tell(|recorder| recorder.end(result));
-            return result;
-        }
-        if let Some(module) = hand_over(*arguments) {
-            return module.into_raw();
-        }
-        if ask_first(*arguments).is_none() {
-            return std::ptr::null_mut();
-        }
-        let began = learn::import_begins();
-        let result = original(function, arguments, count, keywords);
-        learn::import_ends(began, *arguments, !result.is_null());
-        result
-    }
-}
-
 fn hand_over(name: *mut PyObject) -> Option<Object> {
     // SAFETY: stored by `prepare`, never freed.
     let store = unsafe { STORE.load(Relaxed).as_ref() }?;
@@ -778,32 +620,6 @@ fn log(name: *mut PyObject, answer: &Result<(Object, usize), &'static str>) {
     let flags = libc::O_WRONLY | libc::O_APPEND | libc::O_CLOEXEC;
     if let Ok(file) = file::open(path, flags, 0) {
         let _ = file::write(file.number(), line.as_bytes());
-    }
-}
-
-pub use foreign::has_loaded;
-
-/// Things in extensions after whose use an end may be seen: classes and functions.
-const USES: [(&str, &CStr); 5] = [
-    ("_ctypes", c"CFuncPtr"),
-    ("_ctypes", c"call_function"),
-    ("_ctypes", c"call_cdeclfunction"),
-    ("numpy._core._multiarray_umath", c"nditer"),
-    ("numpy._core._multiarray_umath", c"nested_iters"),
-];
-
-/// In the zygote.
-fn watch_uses(node: &Node) {
-    for (_, name) in USES.iter().filter(|(module, _)| node.name == *module) {
-        let thing = node.module.borrow().as_ref().and_then(|module| module.attribute(name));
-        // SAFETY: the GIL is held; what a hidden module has stays.
-        unsafe {
-            ffi::PyErr_Clear();
-            if let Some(thing) = thing {
-                quiet::uses::watch_class(&thing);
-                quiet::uses::watch_function(&thing);
-            }
-        }
     }
 }
 

@@ -149,8 +149,8 @@ pub struct Node {
     pub variables: Vec<(std::ffi::CString, Option<Vec<u8>>)>,
     /// Its import asked who the machine is (`man 2 uname`).
     pub host: bool,
-    /// Its import asked for the process's limits or processors.
-    pub means: bool,
+    /// Its import asked for the process's processors, limits, priority.
+    pub means: [bool; 3],
     /// Its import may compute with decimals.
     pub computes: bool,
     /// Its import fails, as long as what it asks for is nowhere.
@@ -206,7 +206,7 @@ impl Node {
             places: Vec::new(),
             variables: Vec::new(),
             host: false,
-            means: false,
+            means: [false; 3],
             computes: false,
             fails: false,
             misses: Vec::new(),
