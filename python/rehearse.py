@@ -303,6 +303,9 @@ def look_at_containers():
 owners = []
 seen = set()
 SKIP = {("logging", "_handlerList"), ("threading", "_threading_atexits"), ("warnings", "filters"), ("_warnings", "filters"), ("warnings", "_filters")}
+# Caches of what can be computed again.
+SKIP |= {("numpy", "finfo._finfo_cache"), ("numpy", "iinfo._min_vals"), ("numpy", "iinfo._max_vals")}
+SKIP |= {("numpy._core.getlimits", key) for _, key in SKIP if _ == "numpy"}
 
 
 def adopt(name, module):

@@ -266,3 +266,6 @@ package("import-module-of-what-was-changed", BY_NAME, "import other\nother.V = 5
 package("import-module-relative", BY_NAME, "import rel\nprint(rel.V)\n" + SHOW, {"rel": True}, preload="rel")
 package("import-module-kept", {"mine.py": "from importlib import import_module\nV = import_module('textwrap').__name__\n"}, ONE + "import importlib\nprint(mine.import_module is importlib.import_module)\n", {"mine": True})
 package("passed-directory", {"mine.py": "import os\nV = os.path.realpath(os.path.dirname(__file__))[-13:]\n"}, ONE, {"mine": True})
+CLASSES = {"mine/__init__.py": "", "mine/base.py": "class Base:\n    pass\n", "mine/two.py": "from . import base\nbase.Base.attribute = 1\n", "mine/three.py": "from . import base\nV = base.Base.__dict__.get('attribute')\n"}
+package("class-changed-by-a-part", CLASSES, "import mine.base\nprint(hasattr(mine.base.Base, 'attribute'))\nimport mine.two\nprint(mine.base.Base.attribute)\nimport mine.three\nprint(mine.three.V)\n", {"mine.two": True, "mine.three": True}, preload="mine.base,mine.two,mine.three")
+package("class-changed-by-the-script", CLASSES, "import mine.base\nimport mine.two\nmine.base.Base.attribute = 3\nimport mine.three\nprint(mine.three.V)\n", {"mine.two": True, "mine.three": False}, preload="mine.base,mine.two,mine.three")

@@ -15,6 +15,7 @@ use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::{file, process};
 use std::cell::{Cell, RefCell};
+use std::collections::HashMap;
 
 /// All that is warm.
 pub struct Store {
@@ -37,6 +38,8 @@ pub struct Store {
     pub marks: RefCell<Marks>,
     /// How many turns there were (`subclasses`).
     pub turns: Cell<u32>,
+    /// Objects that modules have made: module and number, by the object's address.
+    pub made: HashMap<usize, (usize, usize)>,
     /// Asks whether decimals are computed as in the zygote.
     pub decimals: Object,
 }
@@ -264,7 +267,13 @@ impl Store {
                     Step::Effect(at, event) => {
                         let event = &mut self.nodes[at].events.borrow_mut()[event];
                         if let Event::Effect(effect) = std::mem::replace(event, Event::Done) {
-                            effect.replay(&self.layout, &self.nodes);
+                            let replay = || effect.replay(&self.layout, &self.nodes);
+                            match effect.dictionary().and_then(|dictionary| self.made.get(&dictionary)) {
+                                Some(&(maker, number)) => {
+                                    self.nodes[maker].made.follow(number, &self.layout, replay);
+                                }
+                                None => replay(),
+                            }
                         }
                     }
                 }

@@ -10,6 +10,7 @@ use super::node::{Content, Node};
 use crate::quiet::{HEAD, Layout, word};
 use libc::{c_char, c_int, c_void};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::ffi::CStr;
 
@@ -31,7 +32,7 @@ struct Held {
     /// Of a dictionary.
     content: Option<Content>,
     /// What it refers to, added up in order; of what is no plain dictionary.
-    sum: Option<u64>,
+    sum: Cell<Option<u64>>,
 }
 
 impl Held {
@@ -45,7 +46,7 @@ impl Held {
                 content
             });
             let sum = (ffi::PyDict_CheckExact(dictionary) == 0).then(|| sum_of(object));
-            Held { content, sum }
+            Held { content, sum: Cell::new(sum) }
         }
     }
 
@@ -53,7 +54,17 @@ impl Held {
         // SAFETY: a live object, which was a dictionary if it has content.
         unsafe {
             self.content.as_ref().is_none_or(|content| content.is_in(layout, object as *mut PyObject, &[]))
-                && self.sum.is_none_or(|sum| sum_of(object) == sum)
+                && self.sum.get().is_none_or(|sum| sum_of(object) == sum)
+        }
+    }
+
+    unsafe fn take(&self, object: usize, layout: &Layout) {
+        // SAFETY: as above.
+        unsafe {
+            self.content.iter().for_each(|content| content.take(layout, object as *mut PyObject, &[]));
+            if self.sum.get().is_some() {
+                self.sum.set(Some(sum_of(object)));
+            }
         }
     }
 }
@@ -109,6 +120,27 @@ impl Made {
             }
         }
         Made(made)
+    }
+
+    /// The objects, each with its number.
+    pub fn objects(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.0.iter().enumerate().map(|(number, (object, _))| (*object, number))
+    }
+
+    /// Follows a change of ours in one of them.
+    ///
+    /// # Safety
+    /// The GIL is held; the module lives.
+    pub unsafe fn follow(&self, number: usize, layout: &Layout, change: impl FnOnce()) {
+        let (object, held) = &self.0[number];
+        // SAFETY: the caller's promise.
+        unsafe {
+            let is_current = held.is_in(*object, layout);
+            change();
+            if is_current {
+                held.take(*object, layout);
+            }
+        }
     }
 
     /// Is everything as it was? The namespace is, the caller knows.

@@ -408,6 +408,11 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     }
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
+    let made = nodes
+        .iter()
+        .enumerate()
+        .flat_map(|(maker, node)| node.made.objects().map(move |(object, number)| (object, (maker, number))));
+    let made = made.collect();
     let index = index(&nodes)?;
     let has_once = nodes.iter().any(|node| node.once);
     let store = Store {
@@ -423,6 +428,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         means: hand::Means::now(),
         marks: Default::default(),
         turns: Default::default(),
+        made,
         decimals: item(&globals, "has_plain_decimals")?,
     };
     hook.put();

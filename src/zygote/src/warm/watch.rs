@@ -225,6 +225,14 @@ impl Effect {
         now == old.as_ref().map_or(0, |old| old.raw() as usize)
     }
 
+    /// The address of the dictionary that it changes.
+    pub fn dictionary(&self) -> Option<usize> {
+        match self {
+            Effect::Set { dictionary, .. } => Some(dictionary.raw() as usize),
+            _ => None,
+        }
+    }
+
     /// Does it again.
     pub fn replay(&self, layout: &Layout, nodes: &[Node]) {
         // SAFETY: the GIL is held; live objects.
