@@ -44,6 +44,7 @@ pub enum Call {
     Signal,
     Locale,
     Output,
+    AtExit,
 }
 
 impl Call {
@@ -72,6 +73,7 @@ impl Call {
             Call::Signal => c"sets a signal handler or a timer",
             Call::Locale => c"sets the locale",
             Call::Output => c"writes to a standard stream",
+            Call::AtExit => c"registers something for the end of the process",
         }
     }
 }

@@ -214,6 +214,15 @@ extension("speaks-at-the-end", TELL + "del mine.ext.thing\nprint('end')\n", {"mi
 extension("speaks-when-all-ends", TELL + "import sys\nx = [mine.ext.thing]\nsys.stdout.flush()\n", {"mine": True}, SPEAKING)
 extension("speaks-unless-it-is-wanted", "print('end')\n", {}, SPEAKING)
 
+AT_EXIT = """
+static void end(void) { if (write(1, "end of all\\n", 11)) {} }
+static int setup(PyObject *module) { return atexit(end); }
+"""
+extension("registers-for-the-end", TELL, {"mine": False}, AT_EXIT)
+extension("registers-for-the-end-and-unseen", "import sys\nclass D:\n    def __del__(self):\n        print('del')\nd = D()\n", {}, AT_EXIT)
+extension("registers-for-the-interpreters-end", TELL + "class D:\n    def __del__(self):\n        print('del')\nd = D()\n", {"mine": False}, AT_EXIT.replace("return atexit(end)", "return Py_AtExit(end)"))
+extension("registers-for-the-interpreters-end-and-unseen", "class D:\n    def __del__(self):\n        print('del')\nd = D()\n", {}, AT_EXIT.replace("return atexit(end)", "return Py_AtExit(end)"))
+
 # Libraries that come with it: what they keep since they were loaded is new as well.
 HELPER = {"libhelper.so": r"""
 #include <stdlib.h>

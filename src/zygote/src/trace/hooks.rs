@@ -165,6 +165,7 @@ hooks! {
     getrlimit(resource: c_int, buf: Out) -> c_int { note(Call::Limits) }
     getrlimit64(resource: c_int, buf: Out) -> c_int { note(Call::Limits) }
     getpriority(which: c_int, who: c_uint) -> c_int { note(Call::Priority) }
+    __cxa_atexit(function: Out, argument: Out, library: Out) -> c_int { deed_if(argument.is_null(), Call::AtExit) }
     sched_getaffinity(pid: c_int, size: usize, buf: Out) -> c_int { note(Call::Processors) }
     umask(mode: c_uint) -> c_uint { note(Call::Umask) }
     getrusage(who: c_int, buf: Out) -> c_int { note(Call::Load) }

@@ -33,7 +33,7 @@ const OF_THE_RUN: [&CStr; 16] = [
     c"warnoptions",
 ];
 
-const OURS: [(&CStr, *const c_void); 9] = [
+const OURS: [(&CStr, *const c_void); 10] = [
     (c"PyImport_ImportModuleLevelObject", import_object as *const c_void),
     (c"PyImport_ImportModuleLevel", import_text as *const c_void),
     (c"PyImport_GetModule", get_module as *const c_void),
@@ -43,6 +43,7 @@ const OURS: [(&CStr, *const c_void); 9] = [
     (c"PySys_GetObject", sys_object as *const c_void),
     (c"PyImport_ImportModuleNoBlock", import_plain as *const c_void),
     (c"PyImport_ExecCodeModule", exec_code as *const c_void),
+    (c"Py_AtExit", at_exit as *const c_void),
 ];
 
 thread_local! {
@@ -256,6 +257,12 @@ unsafe extern "C" fn sys_object(name: *const c_char) -> *mut PyObject {
         }
         ffi::PySys_GetObject(name.as_ptr())
     }
+}
+
+/// `Py_AtExit`: nothing is registered, and the module is never handed over.
+unsafe extern "C" fn at_exit(_: *mut c_void) -> c_int {
+    refuse("it registers something for the end of the interpreter");
+    0
 }
 
 unsafe extern "C" fn exec_code(name: *const c_char, code: *mut PyObject) -> *mut PyObject {

@@ -29,6 +29,9 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
     ("secrets", Call::Entropy),
     ("_strptime", Call::Clock),
     ("_strptime", Call::Locale),
+    // OpenSSL frees its memory at the end.
+    ("_hashlib", Call::AtExit),
+    ("_ssl", Call::AtExit),
     ("dateutil.parser._parser", Call::Clock),
     ("numpy.random.mtrand", Call::Entropy),
     // As `_strptime`.
