@@ -13,7 +13,9 @@ use super::world::{Answer, Reach, World};
 use crate::capi::Object;
 use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
-use pyzy_sys::{file, process};
+use pyzy_core::fresh::Facts;
+use pyzy_sys::file::{self, Fd};
+use pyzy_sys::process;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
@@ -152,7 +154,6 @@ impl Store {
             }
             plan.visit(number)?;
             plan.is_whole()?;
-            plan.compare_files()?;
             // To ask that runs code as well.
             let computes = plan.steps.iter().any(|step| matches!(step, Step::Give(at) if self.nodes[*at].computes));
             if computes && has_plain_decimals.is_none() {
@@ -176,6 +177,8 @@ impl Store {
             if plan.names.iter().any(|&name| self.world.is_blocked(name)) {
                 return Err("a name is taken in this process");
             }
+            // Last, for it takes longest.
+            plan.compare_files()?;
             let steps = plan.steps;
             drop(marks);
             return self.carry_out(number, steps);
@@ -316,21 +319,27 @@ impl Plan<'_> {
         }
     }
 
-    /// Are all files as they were? Several in the standard library are reached by way of its directory, which is open for
+    /// Are all files as they were? Several below one entry of `sys.path` are reached by way of its directory, which is open for
     /// that long: half of what a `stat` takes is the way to it.
     fn compare_files(&self) -> Answer<()> {
         const FEW: usize = 4;
-        let paths = &self.store.world.paths;
-        let library = paths.library_path();
-        let directory = match self.files.len() {
-            FEW.. => file::open(library, libc::O_PATH | libc::O_DIRECTORY, 0).ok(),
+        let places = &self.store.places;
+        let entries = &self.store.world.paths.entries;
+        let mut counts = vec![0; entries.len()];
+        for &at in &self.files {
+            counts.get_mut(places[at].entry).into_iter().for_each(|count| *count += 1);
+        }
+        let open = |(count, (_, path, _)): (usize, &(Object, Vec<u8>, Facts))| match count {
+            FEW.. => file::open(path, libc::O_PATH | libc::O_DIRECTORY, 0).ok(),
             _ => None,
         };
+        let directories: Vec<Option<Fd>> = counts.into_iter().zip(entries).map(open).collect();
         let is_same = |&at: &usize| {
-            let place = &self.store.places[at];
-            let below = place.path.strip_prefix(library).and_then(|rest| rest.strip_prefix(b"/"));
-            let now = match (&directory, below) {
-                (Some(directory), Some(below)) => file::facts_below(directory.number(), below),
+            let place = &places[at];
+            let now = match directories.get(place.entry) {
+                Some(Some(directory)) => {
+                    file::facts_below(directory.number(), &place.path[entries[place.entry].1.len() + 1..])
+                }
                 _ => file::facts(&place.path),
             };
             place.is_same(now)

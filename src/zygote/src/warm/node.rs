@@ -14,6 +14,8 @@ use std::mem::MaybeUninit;
 pub struct Place {
     pub path: Vec<u8>,
     pub facts: Facts,
+    /// The number of the entry of `sys.path` that it lies below; `usize::MAX` for none.
+    pub entry: usize,
     /// Only asked whether it is a link: of a directory its times do not count, nor its size.
     pub is_passed: bool,
 }

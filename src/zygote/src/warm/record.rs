@@ -354,8 +354,29 @@ impl<'a> Recorder<'a> {
         }
     }
 
+    /// What an import did not find in the package's own directory, where it looks for an extension before the source: the
+    /// directory's times say it for all of it.
+    fn thin_out(&mut self) {
+        for number in 0..self.nodes.len() {
+            let directory = self.nodes[number].package.as_ref().and_then(|(_, directory)| text(directory));
+            let Some(directory) = directory.map(String::into_bytes) else { continue };
+            let is_missed = |at: usize, places: &[Place]| {
+                let below = places[at].path.strip_prefix(&directory[..]).and_then(|rest| rest.strip_prefix(b"/"));
+                places[at].facts.is_none() && below.is_some_and(|name| !name.contains(&b'/'))
+            };
+            let before = self.nodes[number].places.len();
+            let places = &self.places;
+            self.nodes[number].places.retain(|&at| !is_missed(at, places));
+            if self.nodes[number].places.len() < before {
+                let place = self.place(&directory);
+                self.nodes[number].places.push(place);
+            }
+        }
+    }
+
     /// Lets go of what was observed.
     pub fn finish(&mut self) {
+        self.thin_out();
         self.watches.clear();
         self.lists.clear();
     }
@@ -369,7 +390,12 @@ impl<'a> Recorder<'a> {
             self.places[at].is_passed &= is_passed;
             return at;
         }
-        self.places.push(Place { path: path.to_vec(), facts: file::facts(path), is_passed });
+        self.places.push(Place {
+            path: path.to_vec(),
+            facts: file::facts(path),
+            entry: self.paths.around(path),
+            is_passed,
+        });
         self.places.len() - 1
     }
 

@@ -73,9 +73,11 @@ impl Paths {
         innermost.is_some_and(|(_, entry, _)| self.library.iter().any(|&at| self.entries[at].1 == *entry))
     }
 
-    /// The directory of the standard library.
-    pub fn library_path(&self) -> &[u8] {
-        &self.entries[self.library[0]].1
+    /// The number of the innermost entry that a path lies below; `usize::MAX` for none.
+    pub fn around(&self, path: &[u8]) -> usize {
+        let below = |entry: &[u8]| path.strip_prefix(entry).is_some_and(|rest| rest.len() > 1 && rest[0] == b'/');
+        let around = self.entries.iter().enumerate().filter(|(_, (_, entry, _))| below(entry));
+        around.max_by_key(|(_, (_, entry, _))| entry.len()).map_or(usize::MAX, |(number, _)| number)
     }
 
     /// The directories of the standard library.
