@@ -37,6 +37,9 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
     // As `_strptime`.
     ("pandas._libs.tslibs.strptime", Call::Locale),
     ("pandas._libs.tslibs.strptime", Call::Clock),
+    // libgfortran, which comes with OpenBLAS, prepares Fortran's units 0, 5 and 6 when it is loaded; nothing of numpy writes to them.
+    ("numpy._core._multiarray_umath", Call::StandardStream),
+    ("numpy._core._multiarray_umath", Call::Terminal),
     // libxml2 draws the seed of its tables of names, which shows nowhere, as that of `str` is drawn.
     ("lxml.etree", Call::Entropy),
     ("lxml.etree", Call::Clock),
