@@ -40,16 +40,47 @@ def which_end(w):
         "atexit": "import atexit\nprint('OK')\n",
         "locks": "import threading\nlock = threading.Lock()\nprint('OK')\n",
         "starts-a-child": "import subprocess\nsubprocess.run(['true'])\nprint('OK')\n",
+        "rules": "import warnings\nwarnings.simplefilter('ignore', RuntimeWarning)\nwarnings.simplefilter('always', UserWarning)\nprint('OK')\n",
         "logs": "import logging, sys\nlogging.basicConfig(stream=sys.stdout, format='%(message)s')\nlogging.error('OK')\n",
     }.items():
         check(not finalises(w, name + ".py", text), "'%s' ends quietly" % name)
+    # Since 3.13 what is registered is a function of which nothing is known.
+    full = finalises(w, "no-executor.py", "import concurrent.futures.thread\nprint('OK')\n")
+    check(full == (w.interpreter.version >= (3, 13)), "without executors it ends quietly", full)
     for name, text in {
         "destructor": LOUD + "c = C()\nprint('OK')\n",
         "slots": LOUD.replace("class C:", "class C(float):\n    __slots__ = ()") + "c = C()\nprint('OK')\n",
         "file": "f = open(__file__)\nprint('OK')\n",
         "registered": "import atexit\natexit.register(int)\nprint('OK')\n",
         "handler": "import logging\nlogging.basicConfig(handlers=[logging.FileHandler('log')])\nprint('OK')\n",
+        "louder-rules": "import warnings\nwarnings.simplefilter('always', ResourceWarning)\nprint('OK')\n",
+        "rules-for-all": "import warnings\nwarnings.simplefilter('default')\nprint('OK')\n",
+        "executor": "from concurrent.futures import ThreadPoolExecutor\nx = ThreadPoolExecutor(1)\nx.submit(int)\nprint('OK')\n",
         "gc": "import gc\nprint('OK')\n",
         "hook": "import sys\nsys.addaudithook(lambda *a: None)\nprint('OK')\n",
+    }.items():
+        check(finalises(w, name + ".py", text), "'%s' ends in full" % name)
+
+
+@test("quiet/ctypes", "strace", each=True)
+def calls_by_ctypes(w):
+    """What is called through ctypes may do anything."""
+    if w.call("-c", "import sys; print('threading' in sys.modules)").out != b"False\n":
+        raise Skip("start-up imports threading, whose end is code")
+    w.changes["PYZY_PRELOAD"] = "ctypes"
+    w.prime()
+    done = w.call(w.script("warm.py", "import ctypes\n"))
+    if not any(line.get("import") == "ctypes" and "warm" in line for line in w.routes(done)):
+        raise Skip("ctypes is not warm here")
+    for name, text in {
+        "imported": "import ctypes\nprint('OK')\n",
+        "a-number": "import ctypes\nx = ctypes.c_int(3)\nprint('OK')\n",
+    }.items():
+        check(not finalises(w, name + ".py", text), "'%s' ends quietly" % name)
+    for name, text in {
+        "called": "import ctypes\nctypes.pythonapi.Py_IsInitialized()\nprint('OK')\n",
+        "called-by-address": "import ctypes, _ctypes\nlibrary = ctypes.PyDLL(None)\n_ctypes.call_cdeclfunction(_ctypes.dlsym(library._handle, 'Py_IsInitialized'), ())\nprint('OK')\n",
+        "callback": "import ctypes\nf = ctypes.CFUNCTYPE(ctypes.c_int)(lambda: 1)\nprint('OK')\n",
+        "own-class": "import ctypes\nclass F(ctypes._CFuncPtr):\n    _flags_ = 1\nf = F()\nprint('OK')\n",
     }.items():
         check(finalises(w, name + ".py", text), "'%s' ends in full" % name)
