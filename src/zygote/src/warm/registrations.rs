@@ -178,15 +178,7 @@ unsafe extern "C" fn import_module(
 unsafe fn find_and_load(arguments: *mut PyObject, keywords: *mut PyObject) -> Option<Object> {
     // SAFETY: as in `import_module`.
     unsafe {
-        let argument = |at: isize, name: &CStr| {
-            if at < ffi::PyTuple_Size(arguments) {
-                Object::share(ffi::PyTuple_GetItem(arguments, at))
-            } else if keywords.is_null() {
-                None
-            } else {
-                Object::share(ffi::PyDict_GetItemString(keywords, name.as_ptr()))
-            }
-        };
+        let argument = |at: isize, name: &CStr| argument(arguments, keywords, at, name);
         let mut name = text(&argument(0, c"name")?)?;
         let level = name.bytes().take_while(|&b| b == b'.').count();
         if level > 0 {
@@ -218,20 +210,25 @@ unsafe extern "C" fn import(_: *mut PyObject, arguments: *mut PyObject, keywords
     }
 }
 
+/// An argument, by its place or its name.
+unsafe fn argument(arguments: *mut PyObject, keywords: *mut PyObject, at: isize, name: &CStr) -> Option<Object> {
+    // SAFETY: a tuple, and a dictionary or null.
+    unsafe {
+        if at < ffi::PyTuple_Size(arguments) {
+            Object::share(ffi::PyTuple_GetItem(arguments, at))
+        } else if keywords.is_null() {
+            None
+        } else {
+            Object::share(ffi::PyDict_GetItemString(keywords, name.as_ptr()))
+        }
+    }
+}
+
 /// Tells who was used by a call of `__import__`.
 unsafe fn note(arguments: *mut PyObject, keywords: *mut PyObject) -> Option<()> {
     // SAFETY: as in `import`.
     unsafe {
-        let given = ffi::PyTuple_Size(arguments);
-        let argument = |at: isize, name: &CStr| {
-            if at < given {
-                Object::share(ffi::PyTuple_GetItem(arguments, at))
-            } else if keywords.is_null() {
-                None
-            } else {
-                Object::share(ffi::PyDict_GetItemString(keywords, name.as_ptr()))
-            }
-        };
+        let argument = |at: isize, name: &CStr| argument(arguments, keywords, at, name);
         let level = argument(4, c"level").map_or(0, |level| ffi::PyLong_AsLong(level.raw()));
         tell_used(&argument(0, c"name")?, argument(1, c"globals"), argument(3, c"fromlist"), level)
     }
