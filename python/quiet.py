@@ -1,6 +1,8 @@
 # Runs in a throw-away fork of the zygote, to find out how this CPython is laid out.
 # Nothing of it lives on in the zygote.
 
+import _thread
+import atexit
 import gc
 import sys
 import _weakref
@@ -56,5 +58,19 @@ destroy = next(
 )
 reference = _weakref.ref(Deleted, callback)
 add_hook = sys.addaudithook
+def starts():
+    try:
+        _thread.start_new_thread(int, ())
+        return True
+    except RuntimeError:
+        return False
+
+
+# What start-up wants to be called at the end of threads is none of the fork's.
+sys.modules.pop("threading", None)
+register = atexit.register
 set_threshold = gc.set_threshold
+set_debug = gc.set_debug
+callbacks = gc.callbacks
+garbage = gc.garbage
 lengths = [len(gc.get_objects(generation=number)) for number in range(3)]

@@ -55,7 +55,6 @@ names! {
     ISOLATED c"isolated"
     LAST_TYPE c"last_type"
     LOADER c"__loader__"
-    LOGGING c"logging"
     MAIN c"__main__"
     MODE c"mode"
     MODULES c"modules"

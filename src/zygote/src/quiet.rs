@@ -13,9 +13,13 @@
 //! outside, keeps its place; so at the end every object made since lies
 //! behind it (`objects`), and is looked at by its type (`kinds`). What can be done to older objects is
 //! checked by itself: their classes' slots, the streams, the modules' table.
-//! Only importing `gc` could upset the order, and then the end is full.
+//! Only `gc.freeze` and `gc.unfreeze` could upset the order, and then the end is full.
+//!
+//! What CPython runs before it finalises (`shutdown`) is run here where there is any, in the way it does, and what is left
+//! is looked at then.
 
 mod classes;
+mod collector;
 mod kinds;
 mod layout;
 mod libraries;
@@ -48,8 +52,7 @@ struct Ground {
     kinds: Kinds,
     /// Tracked by the collector, and the last of its kind at the hand-off.
     marker: Object,
-    /// Python classes, by weak references that were there before, and what their slots held.
-    classes: Vec<(Object, objects::Slots)>,
+    old: objects::Old,
     /// `_warnings.filters` and what it held: addresses, because what hangs on it must end when cold it would.
     filters: usize,
     rules: Vec<usize>,
@@ -67,9 +70,9 @@ unsafe extern "C" {
     static PyImport_Inittab: *mut Entry;
 }
 
+/// Somebody has imported `gc`.
 static GC_SEEN: AtomicBool = AtomicBool::new(false);
 static GC_INIT: AtomicUsize = AtomicUsize::new(0);
-static ATEXIT_SEEN: AtomicBool = AtomicBool::new(false);
 static ATEXIT_INIT: AtomicUsize = AtomicUsize::new(0);
 
 /// Has us told when somebody imports `gc` or `atexit`.
@@ -99,14 +102,16 @@ unsafe fn wrap(entry: *mut Entry, original: &AtomicUsize, ours: unsafe extern "C
 }
 
 unsafe extern "C" fn init_gc() -> *mut PyObject {
-    GC_SEEN.store(true, Relaxed);
-    crate::adopt::drop_unused();
-    // SAFETY: stored by `wrap`.
-    unsafe { original(&GC_INIT)() }
+    see_gc();
+    // SAFETY: stored by `wrap`; what it returns is what `watch` wants.
+    unsafe {
+        let module = original(&GC_INIT)();
+        collector::watch(module);
+        module
+    }
 }
 
 unsafe extern "C" fn init_atexit() -> *mut PyObject {
-    ATEXIT_SEEN.store(true, Relaxed);
     // SAFETY: stored by `wrap`; what it returns is what `watch` wants.
     unsafe {
         let definition = original(&ATEXIT_INIT)();
@@ -125,27 +130,21 @@ pub fn find_layout() -> Option<Layout> {
     layout::find()
 }
 
-/// Were `gc` and `atexit` imported?
-pub fn seen() -> (bool, bool) {
-    (GC_SEEN.load(Relaxed), ATEXIT_SEEN.load(Relaxed))
+/// Was `gc` imported, and what is registered with `atexit`?
+pub fn seen() -> (bool, usize) {
+    (GC_SEEN.load(Relaxed), shutdown::registered())
 }
 
-/// What has been imported since was our own doing, and is hidden now.
-pub fn forget((gc, atexit): (bool, bool)) {
+/// What has been imported and registered since was our own doing, and is hidden now.
+pub fn forget((gc, registered): (bool, usize)) {
     GC_SEEN.store(gc, Relaxed);
-    ATEXIT_SEEN.store(atexit, Relaxed);
-    shutdown::forget();
+    shutdown::forget(registered);
 }
 
-/// A script gets the warm `gc`.
+/// Somebody gets `gc`, which shows all objects: those of ours go.
 pub fn see_gc() {
     GC_SEEN.store(true, Relaxed);
     crate::adopt::drop_unused();
-}
-
-/// A script gets the warm `atexit`.
-pub fn see_atexit() {
-    ATEXIT_SEEN.store(true, Relaxed);
 }
 
 /// Does nobody listen to audit events?
@@ -192,18 +191,21 @@ pub fn rehearse() {
     if let Some(ground) = ground()
         && let Some(streams) = Streams::now(&ground.kinds)
     {
+        is_alone();
+        shutdown::is_idle(&ground.layout, ground.libraries.library());
         ground.is_silent(&streams);
     }
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
 }
 
-/// After the script: would `Py_FinalizeEx` do nothing that can be seen? Flushes the streams, as it would.
+/// After the script: would `Py_FinalizeEx` do nothing more that can be seen? Does what can, as it would: what is to be called
+/// before (`shutdown`), and flushing the streams.
 pub fn is_silent() -> bool {
     let Some(ground) = ground() else { return false };
     // SAFETY: stored by `begin`, never freed.
     let Some(streams) = (unsafe { STREAMS.load(Relaxed).as_ref() }) else { return false };
-    let silent = !GC_SEEN.load(Relaxed) && ground.is_silent(streams);
+    let silent = ground.ends_silently(streams);
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
     silent
@@ -216,7 +218,7 @@ fn ground() -> Option<&'static Ground> {
 
 impl Ground {
     fn new(layout: Layout) -> Option<Ground> {
-        if GC_SEEN.load(Relaxed) || ATEXIT_SEEN.load(Relaxed) || !only_known_builtins() || !is_plain_start() {
+        if !only_known_builtins() || !is_plain_start() {
             return None;
         }
         let libraries = libraries::Known::now()?;
@@ -228,23 +230,40 @@ impl Ground {
             let filters = filters.raw() as usize;
             let old = objects::Old::look(&layout, &kinds)?;
             let marker = Object::own(ffi::PyList_New(0))?;
-            Some(Ground { layout, kinds, marker, classes: old.classes, filters, rules, libraries })
+            Some(Ground { layout, kinds, marker, old, filters, rules, libraries })
         }
     }
 
-    /// The cheap checks first; flushing last.
+    /// Does what comes before finalising, and asks whether that would be silent.
+    fn ends_silently(&self, streams: &Streams) -> bool {
+        if is_alone() && shutdown::is_idle(&self.layout, self.libraries.library()) {
+            return self.is_silent(streams);
+        }
+        if !self.may_be_silent(streams) || !shutdown::can_run(&self.layout, self.libraries.library()) {
+            return false;
+        }
+        shutdown::run(&self.layout);
+        let silent = is_alone() && self.is_silent(streams);
+        if !silent {
+            shutdown::settle(&self.layout);
+        }
+        silent
+    }
+
+    /// What is asked of objects comes late; flushing last.
     fn is_silent(&self, streams: &Streams) -> bool {
+        self.may_be_silent(streams) && objects::are_silent(self, streams) && streams.flush()
+    }
+
+    /// All but the objects, and how many threads there are.
+    fn may_be_silent(&self, streams: &Streams) -> bool {
         self.layout.has_no_audit_hooks()
-            && is_alone()
+            && (!GC_SEEN.load(Relaxed) || collector::is_plain(&self.layout))
             && self.libraries.are_all_known()
             && crate::warm::has_only_silent_extensions()
             && self.modules_are_plain()
-            && shutdown::threading_is_idle(&self.layout, self.libraries.library())
-            && (!ATEXIT_SEEN.load(Relaxed) || shutdown::atexit_is_idle(&self.layout, self.libraries.library(), streams))
             && self.warnings_are_as_before()
             && streams.are_as_before(&self.kinds)
-            && objects::are_silent(self, streams)
-            && streams.flush()
     }
 
     /// No keys in the modules' table that are code when looked up.

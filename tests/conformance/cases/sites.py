@@ -30,6 +30,25 @@ case("site/sitecustomize-cwd-and-pid", "x.py", files={"x.py": "import sys, os\np
 case("site/sitecustomize-atexit", "x.py", files={"x.py": "print('script')\n", "lib/sitecustomize.py": "import atexit\natexit.register(print, 'custom atexit')\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 case("site/sitecustomize-signal", "x.py", files={"x.py": "import signal\nprint(signal.getsignal(signal.SIGPIPE))\n", "lib/sitecustomize.py": "import signal\nsignal.signal(signal.SIGPIPE, signal.SIG_DFL)\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 case("site/sitecustomize-isatty", "x.py", files={"x.py": "import sys\nprint(sys.mark)\n", "lib/sitecustomize.py": "import sys\nsys.mark = sys.stdout.isatty(), sys.stdin.encoding\n"}, env={"PYTHONPATH": "@DIR@/lib"}, fds={1: "tty"}, route=ANY)
+# What start-up leaves behind is called and ends when a cold start's would.
+for name, (custom, script) in {
+    "registers-and-keeps-a-generator": ("import atexit, sys\ndef g():\n    try:\n        yield\n    finally:\n        print('closed')\nsys.g = g()\nnext(sys.g)\natexit.register(sys.g.close)\n", "print('script')\n"),
+    "keeps-a-generator": ("import sys\ndef g():\n    try:\n        yield\n    finally:\n        print('closed')\nsys.g = g()\nnext(sys.g)\n", "print('script')\n"),
+    "keeps-a-loud-object": ("import sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.loud = Loud()\n", "print('script')\n"),
+    "keeps-a-loud-object-that-is-dropped": ("import sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.loud = Loud()\n", "import sys\ndel sys.loud\nprint('script')\n"),
+    "keeps-a-loud-object-without-weak-references": ("import sys\nclass Loud:\n    __slots__ = ('a',)\n    def __del__(self):\n        print('del')\nsys.loud = Loud()\n", "print('script')\n"),
+    "makes-a-loud-class": ("import sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.Loud = Loud\nclass Still: pass\nsys.still = Still()\n", "import sys\nloud = sys.Loud()\nprint('script')\n"),
+    "makes-a-loud-class-to-assign": ("import sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.Loud = Loud\nclass Still: pass\nsys.still = Still()\n", "import sys\nsys.still.__class__ = sys.Loud\nprint('script')\n"),
+    "imports-subprocess": ("import subprocess, sys\n", "import sys, subprocess\nsubprocess.run(['true'])\nprint('script')\n"),
+    "imports-gc": ("import gc\n", "print('script')\n"),
+    "sets-up-gc": ("import gc\ngc.callbacks.append(lambda phase, info: print(phase))\n", "print('script')\n"),
+    "freezes-gc": ("import gc, sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.loud = [Loud()]\ngc.freeze()\n", "print('script')\n"),
+    "registers-with-threading": ("import threading\nthreading._register_atexit(print, 'registered')\n", "print('script')\n"),
+    "registers-and-finalizes": ("import weakref, sys\nclass C: pass\nsys.c = C()\nweakref.finalize(sys.c, print, 'finalized')\n", "import atexit\natexit.register(print, 'first')\nprint('script')\n"),
+    "registers-what-is-loud": ("import atexit, sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.kept = []\natexit.register(lambda: sys.kept.append(Loud()))\n", "print('script')\n"),
+}.items():
+    case("site/leaves/" + name, "x.py", files={"x.py": script, "lib/sitecustomize.py": custom}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
+
 case("site/sitecustomize-fails", "x.py", files={"x.py": "print('script')\n", "lib/sitecustomize.py": "1 / 0\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 case("site/sitecustomize-opens-a-file", "x.py", files={"x.py": "import sys\nsys.log.write('x')\nprint(sys.log.fileno())\n", "lib/sitecustomize.py": "import sys\nsys.log = open('log', 'a')\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 case("site/sitecustomize-random-and-time", "x.py", files={"x.py": "import sys, time\nprint(abs(sys.began - time.time()) < 60)\n", "lib/sitecustomize.py": "import sys, time\nsys.began = time.time()\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)

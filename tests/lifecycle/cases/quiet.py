@@ -4,7 +4,7 @@ import subprocess
 
 from harness import proc
 from harness.proc import until
-from harness.test import Skip, check, test
+from harness.test import Skip, check, equal, test
 
 LOUD = "class C:\n    def __del__(self):\n        pass\n"
 
@@ -27,9 +27,6 @@ def finalises(w, name, text):
 
 @test("quiet/which-end", "strace", each=True)
 def which_end(w):
-    done = w.call("-c", "import sys; print('threading' in sys.modules)")
-    if done.out != b"False\n":
-        raise Skip("start-up imports threading, whose end is code")
     w.prime()
     for name, text in {
         "print": "print('OK')\n",
@@ -42,24 +39,41 @@ def which_end(w):
         "starts-a-child": "import subprocess\nsubprocess.run(['true'])\nprint('OK')\n",
         "rules": "import warnings\nwarnings.simplefilter('ignore', RuntimeWarning)\nwarnings.simplefilter('always', UserWarning)\nprint('OK')\n",
         "logs": "import logging, sys\nlogging.basicConfig(stream=sys.stdout, format='%(message)s')\nlogging.error('OK')\n",
+        "registered": "import atexit\natexit.register(int)\nprint('OK')\n",
+        "handler": "import logging\nlogging.basicConfig(handlers=[logging.FileHandler('log')])\nprint('OK')\n",
+        "no-executor": "import concurrent.futures.thread\nprint('OK')\n",
+        "gc": "import gc\ngc.collect()\nprint('OK')\n",
+        "finalize": "import weakref\nclass C: pass\nc = C()\nweakref.finalize(c, int)\nprint('OK')\n",
+        "directory": "import tempfile\nd = tempfile.TemporaryDirectory()\nprint('OK')\n",
     }.items():
         check(not finalises(w, name + ".py", text), "'%s' ends quietly" % name)
-    # Since 3.13 what is registered is a function of which nothing is known.
-    full = finalises(w, "no-executor.py", "import concurrent.futures.thread\nprint('OK')\n")
-    check(full == (w.interpreter.version >= (3, 13)), "without executors it ends quietly", full)
     for name, text in {
         "destructor": LOUD + "c = C()\nprint('OK')\n",
         "slots": LOUD.replace("class C:", "class C(float):\n    __slots__ = ()") + "c = C()\nprint('OK')\n",
         "file": "f = open(__file__)\nprint('OK')\n",
-        "registered": "import atexit\natexit.register(int)\nprint('OK')\n",
-        "handler": "import logging\nlogging.basicConfig(handlers=[logging.FileHandler('log')])\nprint('OK')\n",
+        "registered-loud": LOUD + "import atexit\nx = []\natexit.register(lambda: x.append(C()))\nprint('OK')\n",
         "louder-rules": "import warnings\nwarnings.simplefilter('always', ResourceWarning)\nprint('OK')\n",
         "rules-for-all": "import warnings\nwarnings.simplefilter('default')\nprint('OK')\n",
-        "executor": "from concurrent.futures import ThreadPoolExecutor\nx = ThreadPoolExecutor(1)\nx.submit(int)\nprint('OK')\n",
-        "gc": "import gc\nprint('OK')\n",
+        "daemon": "import threading, time\nthreading.Thread(target=time.sleep, args=(1000,), daemon=True).start()\nprint('OK')\n",
+        "gc-callbacks": "import gc\ngc.callbacks.append(lambda *a: None)\nprint('OK')\n",
+        "gc-debug": "import gc\ngc.set_debug(gc.DEBUG_SAVEALL)\nprint('OK')\n",
+        "gc-garbage": "import gc\ngc.garbage.append(1)\nprint('OK')\n",
+        "gc-freeze": "import gc\ngc.freeze()\nprint('OK')\n",
         "hook": "import sys\nsys.addaudithook(lambda *a: None)\nprint('OK')\n",
     }.items():
         check(finalises(w, name + ".py", text), "'%s' ends in full" % name)
+
+
+@test("quiet/start-up", "strace", each=True)
+def start_up(w):
+    """What start-up leaves behind may be loud, if it is gone at the end."""
+    custom = "import atexit, subprocess, sys\ndef g():\n    yield\nsys.g = g()\nnext(sys.g)\n"
+    for name, text, full in ("kept", "", True), ("closed-in-the-end", "atexit.register(sys.g.close)\n", False):
+        w.changes["PYTHONPATH"] = w.work + "/" + name
+        w.script(name + "/sitecustomize.py", custom + text)
+        w.prime()
+        equal(finalises(w, "%s.py" % name, "print('OK')\n"), full, "'%s' ends in full" % name)
+        w.stop_zygotes()
 
 
 @test("quiet/ctypes", "strace", each=True)

@@ -10,6 +10,7 @@ use pyzy_sys::file::Fd;
 use pyzy_sys::net::{self, Wait};
 use pyzy_sys::{process, signal};
 use std::ffi::{CStr, c_void};
+use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 const SOURCE: &CStr =
     match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/quiet.py"), "\0").as_bytes()) {
@@ -49,6 +50,15 @@ pub struct Layout {
     pub destroy: usize,
     /// The address of the interpreter's list of audit hooks.
     pub audit_hooks: usize,
+    /// The address of the collector's debugging flags; 0 where they were not found.
+    pub gc_debug: usize,
+    /// Where the collector has its list of callbacks.
+    pub gc_callbacks: usize,
+    /// Where it has `gc.garbage`.
+    pub gc_garbage: usize,
+    /// The address of the flag that keeps what runs before an interpreter is finalised from starting threads and processes
+    /// (`finalizing` in `struct _is`; 3.12.0 and 3.12.1); 0 where there is none, [`UNKNOWN`] where it was not found.
+    pub finalizing: usize,
     /// A dictionary's `ma_version_tag`, which no two states of dictionaries share (PEP 509); 0 where there is none.
     pub version: usize,
     /// `dk_kind` of a dictionary's keys, which tells of those that are `str` only; 0 where there is none.
@@ -56,6 +66,9 @@ pub struct Layout {
 }
 
 const BYTES: usize = size_of::<Layout>();
+
+/// No address.
+pub const UNKNOWN: usize = 1;
 
 /// `ma_keys` of `PyDictObject` (`Include/cpython/dictobject.h`).
 const KEYS: usize = 32;
@@ -116,14 +129,98 @@ pub fn find() -> Option<Layout> {
 
 fn report(to: &Fd) {
     // SAFETY: a fork that nobody needs, which holds the GIL.
-    if let Some(layout) = unsafe { measure() } {
-        // SAFETY: a structure of words.
-        let bytes: [u8; BYTES] = unsafe { std::mem::transmute(layout) };
-        let _ = net::send(to.number(), &bytes, &[]);
+    unsafe {
+        if let Some((layout, globals)) = measure() {
+            END.store(Box::into_raw(Box::new(End { layout, to: to.number(), before: state(), globals })), Relaxed);
+            finalise();
+        }
     }
 }
 
-unsafe fn measure() -> Option<Layout> {
+/// What is left to be found out when the fork finalises its interpreter.
+struct End {
+    layout: Layout,
+    to: i32,
+    /// The interpreter's state before.
+    before: Vec<usize>,
+    globals: Object,
+}
+
+static END: AtomicPtr<End> = AtomicPtr::new(std::ptr::null_mut());
+
+fn state() -> Vec<usize> {
+    // SAFETY: the GIL is held.
+    memory(unsafe { ffi::PyInterpreterState_Get() } as usize, 1 << 20).unwrap_or_default()
+}
+
+/// Finalises, and comes by `at_end`: what start-up has registered is older, and not called.
+unsafe fn finalise() -> Option<()> {
+    // SAFETY: the GIL is held; live objects; a definition that lives on.
+    unsafe {
+        let end = END.load(Relaxed).as_ref()?;
+        let function = Box::leak(Box::new(ffi::PyMethodDef {
+            ml_name: c"at_end".as_ptr(),
+            ml_meth: ffi::PyMethodDefPointer { PyCFunction: at_end },
+            ml_flags: ffi::METH_NOARGS,
+            ml_doc: std::ptr::null(),
+        }));
+        let function = Object::own(ffi::PyCFunction_NewEx(function, std::ptr::null_mut(), std::ptr::null_mut()))?;
+        let arguments = Object::own(ffi::PyTuple_Pack(1, function.raw()))?;
+        let register = Object::share(ffi::PyDict_GetItemString(end.globals.raw(), c"register".as_ptr()))?;
+        Object::own(ffi::PyObject_CallObject(register.raw(), arguments.raw()))?;
+        crate::capi::Py_FinalizeEx();
+        None
+    }
+}
+
+unsafe extern "C" fn at_end(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
+    // SAFETY: the GIL is held; stored by `report`.
+    unsafe {
+        if let Some(end) = END.load(Relaxed).as_mut() {
+            end.layout.finalizing = end.flag().unwrap_or(UNKNOWN);
+            // SAFETY: a structure of words.
+            let bytes: [u8; BYTES] = std::mem::transmute(end.layout);
+            let _ = net::send(end.to, &bytes, &[]);
+        }
+    }
+    process::exit(0)
+}
+
+impl End {
+    /// The address of the flag that forbids threads now; 0 if none does.
+    unsafe fn flag(&self) -> Option<usize> {
+        // SAFETY: the GIL is held; live objects; words of the interpreter's state, of which one is another for a moment, in
+        // a fork that nobody needs.
+        unsafe {
+            let starts = Object::share(ffi::PyDict_GetItemString(self.globals.raw(), c"starts".as_ptr()))?;
+            let starts = || {
+                let answer = Object::own(ffi::PyObject_CallObject(starts.raw(), std::ptr::null_mut()))?;
+                Some(answer.raw() == ffi::Py_True())
+            };
+            if starts()? {
+                return Some(0);
+            }
+            let (start, after) = (ffi::PyInterpreterState_Get() as usize, state());
+            let halves =
+                |words: &[usize]| words.iter().flat_map(|&w| [w as u32, (w >> 32) as u32]).collect::<Vec<u32>>();
+            let (before, after) = (halves(&self.before), halves(&after));
+            let mut places = (0..before.len().min(after.len()))
+                .filter(|&at| before[at] == 0 && after[at] == 1)
+                .map(|at| (start + at * 4) as *mut u32)
+                .filter(|&place| {
+                    place.write(0);
+                    let free = starts() == Some(true);
+                    place.write(1);
+                    free
+                });
+            let place = places.next()?;
+            places.next().is_none().then_some(place as usize)
+        }
+    }
+}
+
+/// The layout, and what the Python part has.
+unsafe fn measure() -> Option<(Layout, Object)> {
     // SAFETY: live objects; words of them, within their sizes.
     unsafe {
         let globals = Object::own(ffi::PyDict_New())?;
@@ -133,6 +230,8 @@ unsafe fn measure() -> Option<Layout> {
         let named = |name: &CStr| Object::share(ffi::PyDict_GetItemString(globals.raw(), name.as_ptr()));
         let mut layout = Layout::default();
         lists(&mut layout, &named(c"set_threshold")?, &named(c"lengths")?)?;
+        // Without these, whatever imports `gc` ends in full.
+        let _ = collector(&mut layout, &named(c"set_debug")?, [&named(c"callbacks")?, &named(c"garbage")?]);
         slots(&mut layout)?;
         let held = |class: &CStr, offset| named(class).map(|class| word(class.raw() as usize, offset));
         layout.del_function = held(c"Deleted", layout.finalize)?;
@@ -150,7 +249,7 @@ unsafe fn measure() -> Option<Layout> {
         layout.version = version()?;
         layout.keys_kind = if super::minor_version() < 11 { 0 } else { keys_kind()? };
         layout.audit_hooks = audit_hooks(&named(c"add_hook")?, &named(c"hook")?, &named(c"is_heard")?)?;
-        Some(layout)
+        Some((layout, globals))
     }
 }
 
@@ -191,6 +290,34 @@ unsafe fn lists(layout: &mut Layout, set_threshold: &Object, lengths: &Object) -
             let told = ffi::PyLong_AsLong(ffi::PyList_GetItem(lengths.raw(), at as isize));
             (told == length).then_some(())?;
         }
+        Some(())
+    }
+}
+
+/// `struct _gc_runtime_state` (`Include/internal/pycore_gc.h`): the flags lie before the lists, `garbage` and `callbacks` behind.
+unsafe fn collector(layout: &mut Layout, set_debug: &Object, [callbacks, garbage]: [&Object; 2]) -> Option<()> {
+    const ODD: i32 = 64;
+    const BEHIND: usize = 40;
+    // SAFETY: live objects; the collector's state is larger than what is read of it.
+    unsafe {
+        let start = layout.heads[0];
+        let set = |flags: i32| {
+            let flags = Object::own(ffi::PyLong_FromLong(flags.into()))?;
+            let arguments = Object::own(ffi::PyTuple_Pack(1, flags.raw()))?;
+            Object::own(ffi::PyObject_CallObject(set_debug.raw(), arguments.raw()))
+        };
+        let before = [start - 8, start - 4].map(|at| (at as *const i32).read());
+        set(ODD)?;
+        let after = [start - 8, start - 4].map(|at| (at as *const i32).read());
+        set(0)?;
+        let at = (0..2).find(|&at| before[at] == 0 && after[at] == ODD)?;
+        let behind = |wanted: &Object| {
+            let mut places = (0..BEHIND).map(|at| start + at * 8).filter(|&at| word(at, 0) == wanted.raw() as usize);
+            let place = places.next()?;
+            places.next().is_none().then_some(place)
+        };
+        (layout.gc_callbacks, layout.gc_garbage) = (behind(callbacks)?, behind(garbage)?);
+        layout.gc_debug = start - 8 + at * 4;
         Some(())
     }
 }

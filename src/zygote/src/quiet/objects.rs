@@ -14,7 +14,12 @@ pub type Slots = [usize; 4];
 pub struct Old {
     /// The Python classes, as weak references without callbacks. Each class has one anyway, among its base's
     /// subclasses, and it is shared; so a script sees nothing of it.
-    pub classes: Vec<(Object, Slots)>,
+    classes: Vec<(Object, Slots)>,
+    /// What has an end that can be seen, if it is still there, as weak references; and whether there is more that takes none.
+    loud: Vec<Object>,
+    is_loud: bool,
+    /// A class has `__del__`.
+    look_back: bool,
 }
 
 /// What the end of a warm module's objects does, if a script has it.
@@ -84,7 +89,7 @@ unsafe fn previous(link: usize) -> usize {
 }
 
 impl Old {
-    /// `None` if the end of something is not silent.
+    /// `None` if there may be what is not silent, and cannot be found.
     pub fn look(layout: &Layout, kinds: &Kinds) -> Option<Old> {
         let _rest = Rest::new(layout);
         let mut streams = Vec::new();
@@ -104,23 +109,29 @@ impl Old {
                 }
             }
         }
-        let mut classes = Vec::new();
+        let (mut classes, mut findings) = (Vec::new(), Findings::default());
+        let (mut loud, mut is_loud) = (Vec::new(), false);
         for object in all {
             let kind = kinds.of(layout, type_of(object));
             // SAFETY: live objects; nothing here frees any.
             unsafe {
                 if !streams.contains(&object) && !kinds.is_silent(layout, kind, object) {
-                    return None;
+                    match Object::own(ffi::PyWeakref_NewRef(object as *mut PyObject, std::ptr::null_mut())) {
+                        Some(reference) => {
+                            ffi::PyObject_GC_UnTrack(reference.raw().cast());
+                            loud.push(reference);
+                        }
+                        None => is_loud = true,
+                    }
                 }
                 if kind == Kind::Class && is_heap_type(object) {
-                    let mut class = Findings::default();
-                    (class.add(layout, object) && !class.look_back).then_some(())?;
+                    findings.add(layout, object).then_some(())?;
                     let reference = Object::own(ffi::PyWeakref_NewRef(object as *mut PyObject, std::ptr::null_mut()))?;
                     classes.push((reference, slots(layout, object)));
                 }
             }
         }
-        Some(Old { classes })
+        Some(Old { classes, loud, is_loud, look_back: findings.look_back })
     }
 }
 
@@ -130,13 +141,21 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
     // SAFETY: the GIL is held; the collector's lists, which nothing changes meanwhile.
     unsafe {
         let none = ffi::Py_None() as usize;
-        for (reference, before) in &ground.classes {
+        for (reference, before) in &ground.old.classes {
             let class = word(reference.raw() as usize, layout.referent);
             if class != none && slots(layout, class) != *before {
                 return false;
             }
         }
-        let mut findings = Findings::default();
+        let is_loud = |reference: &Object| {
+            let object = word(reference.raw() as usize, layout.referent);
+            let kind = || ground.kinds.of(layout, type_of(object));
+            object != none && !ground.kinds.is_silent(layout, kind(), object)
+        };
+        if ground.old.loud.iter().any(is_loud) {
+            return false;
+        }
+        let mut findings = Findings { look_back: ground.old.look_back, ..Findings::default() };
         for kept in crate::warm::kept() {
             let Some(kept) = kept.filter(|kept| kept.is_silent) else { return false };
             for (reference, before) in &kept.classes {
@@ -150,7 +169,8 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
         }
         let marker = ground.marker.raw() as usize - HEAD;
         let Some(generation) = look_at_new(ground, streams, marker, &mut findings) else { return false };
-        (!findings.look_back || !classes::may_be_assigned() || !has_loud_old(layout, marker, generation))
+        let may_be_loud = ground.old.is_loud || findings.look_back && classes::may_be_assigned();
+        (!may_be_loud || !has_loud_old(ground, streams, marker, generation))
             && (!findings.odd_keys || modules_have_plain_keys(layout))
     }
 }
@@ -205,20 +225,31 @@ fn kept_streams(kinds: &Kinds) -> Vec<usize> {
     all
 }
 
-/// Has an older object got a class with `__del__`, by assignment to `__class__`?
-unsafe fn has_loud_old(layout: &Layout, marker: usize, generation: usize) -> bool {
-    // SAFETY: links and live objects of the collector's.
+/// Is there an older object whose end is not silent: from the start, or since it got a class with `__del__`, by assignment to
+/// `__class__`?
+unsafe fn has_loud_old(ground: &Ground, streams: &Streams, marker: usize, generation: usize) -> bool {
+    let layout = &ground.layout;
+    // SAFETY: links and live objects of the collector's; nothing is changed before the lists are done with.
     unsafe {
+        let mut special = Vec::new();
         for (number, &head) in layout.heads.iter().enumerate().skip(generation) {
             let mut link = previous(if number == generation { marker } else { head });
             while link != head {
-                if word(type_of(link + HEAD), layout.finalize) == layout.del_function {
-                    return true;
+                let object = link + HEAD;
+                match ground.kinds.of(layout, type_of(object)) {
+                    Kind::Plain | Kind::Class => {}
+                    Kind::Loud => return true,
+                    _ if streams.have(object) => {}
+                    kind => special.push((kind, object)),
                 }
                 link = previous(link);
             }
         }
-        false
+        special.retain(|&(kind, object)| !ground.kinds.is_silent(layout, kind, object));
+        !special.is_empty() && {
+            let ours = kept_streams(&ground.kinds);
+            !special.iter().all(|(_, object)| ours.contains(object))
+        }
     }
 }
 

@@ -234,10 +234,8 @@ impl Store {
                         node.state.set(State::Given);
                         node.foreign.into_iter().for_each(foreign::hand);
                         node.ring.borrow_mut().give_back(&self.layout);
-                        match node.name.as_str() {
-                            "gc" => crate::quiet::see_gc(),
-                            "atexit" => crate::quiet::see_atexit(),
-                            _ => {}
+                        if node.name == "gc" {
+                            crate::quiet::see_gc();
                         }
                         settle.extend(node.settle.as_ref().map(|function| (node, function)));
                         given += 1;
