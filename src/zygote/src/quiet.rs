@@ -20,11 +20,13 @@
 
 mod classes;
 mod collector;
+mod files;
 mod kinds;
 mod layout;
 mod libraries;
 mod objects;
 mod shutdown;
+mod spent;
 mod streams;
 pub mod uses;
 
@@ -211,6 +213,12 @@ pub fn is_silent() -> bool {
     silent
 }
 
+/// Is `sys.stderr` what it was at the hand-off, without methods of the script's?
+pub fn has_own_stderr() -> bool {
+    // SAFETY: stored by `begin`, never freed.
+    ground().zip(unsafe { STREAMS.load(Relaxed).as_ref() }).is_some_and(|(ground, s)| s.are_as_before(&ground.kinds))
+}
+
 fn ground() -> Option<&'static Ground> {
     // SAFETY: stored by `prepare`, never freed.
     unsafe { GROUND.load(Relaxed).as_ref() }
@@ -252,7 +260,8 @@ impl Ground {
 
     /// What is asked of objects comes late; flushing last.
     fn is_silent(&self, streams: &Streams) -> bool {
-        self.may_be_silent(streams) && objects::are_silent(self, streams) && streams.flush()
+        let files = || objects::are_silent(self, streams);
+        self.may_be_silent(streams) && files().is_some_and(|files| streams.flush() && files.flush())
     }
 
     /// All but the objects, and how many threads there are.

@@ -227,19 +227,38 @@ unsafe fn print_error() {
             let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
             #[allow(deprecated)]
             ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
-            let code = exit_code(value);
-            #[allow(deprecated)]
-            ffi::PyErr_Restore(kind, value, trace);
-            if let (Some(code), Some(0)) = (code, flag(&names::INSPECT)) {
-                // handle_system_exit (`Python/pythonrun.c`): the traceback, and what it holds, goes first.
+            let (code, message) = (exit_code(value), exit_message(value));
+            let known = if message.is_some() { Some(1) } else { code };
+            if let (Some(code), Some(0)) = (known, flag(&names::INSPECT)) {
+                // handle_system_exit (`Python/pythonrun.c`): the traceback, and what it holds, goes first; before 3.12
+                // behind the message.
                 libc::fflush(stdout);
-                ffi::PyErr_Clear();
+                let clear = move || {
+                    #[allow(deprecated)]
+                    ffi::PyErr_Restore(kind, value, trace);
+                    ffi::PyErr_Clear();
+                };
+                let early = quiet::minor_version() >= 12;
+                if early {
+                    clear();
+                }
+                if let (Some(message), Some(stream)) = (&message, names::sys(&names::STDERR)) {
+                    capi::PyFile_WriteObject(message.raw(), stream.raw(), PRINT_RAW);
+                    capi::PySys_WriteStderr(c"\n".as_ptr());
+                }
+                if early {
+                    ffi::PyErr_Clear();
+                } else {
+                    clear();
+                }
                 if quiet::is_silent() {
                     end(code, true);
                 }
                 warm::let_go();
                 capi::Py_Exit(code);
             }
+            #[allow(deprecated)]
+            ffi::PyErr_Restore(kind, value, trace);
             if flag(&names::INSPECT) == Some(0) {
                 // It ends in there.
                 warm::let_go();
@@ -248,6 +267,9 @@ unsafe fn print_error() {
         capi::PyErr_Print();
     }
 }
+
+/// `Py_PRINT_RAW` (`Include/object.h`): `str`, not `repr`.
+const PRINT_RAW: c_int = 1;
 
 unsafe extern "C" {
     static stdin: *mut FILE;
@@ -273,6 +295,18 @@ unsafe fn exit_code(value: *mut ffi::PyObject) -> Option<c_int> {
             return None;
         }
         Some(code as c_int)
+    }
+}
+
+/// The text of a plain SystemExit that has one, where `sys.stderr` is a stream of CPython's own.
+unsafe fn exit_message(value: *mut ffi::PyObject) -> Option<Object> {
+    // SAFETY: the GIL is held; null or a live object.
+    unsafe {
+        let mut value = Object::share(value)?;
+        if ffi::Py_TYPE(value.raw()) == ffi::PyExc_SystemExit.cast() {
+            value = value.attribute(c"code")?;
+        }
+        (ffi::PyUnicode_CheckExact(value.raw()) != 0 && quiet::has_own_stderr()).then_some(value)
     }
 }
 

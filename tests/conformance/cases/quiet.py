@@ -303,12 +303,95 @@ BEFORE = {
     "gc-frozen": LOUD + "import gc\nx = Loud()\nx.x = x\ngc.freeze()\n",
     "gc-imported-again": LOUD + "import gc, sys\ndel sys.modules['gc']\nimport gc\nx = Loud()\ngc.freeze()\ngc.unfreeze()\n",
     "gc-gives-old-objects-a-class": "import gc\nclass L(dict):\n    def __del__(self):\n        print('del')\nfor o in gc.get_objects():\n    if type(o).__name__ == '_Helper':\n        try:\n            type(o).__del__ = lambda self: print('helped')\n        except TypeError as e:\n            print('no')\n",
+    # Files that are left open, and what may stand in the way.
+    "open-for-reading": "f = open('x.py')\nprint(f.readline())\n",
+    "open-for-reading-bytes": "f = open('x.py', 'rb')\ng = open('x.py', 'rb', buffering=0)\nprint(f.read(3), g.read(3))\n",
+    "open-for-writing": "f = open('log', 'w')\nf.write('held back')\nprint('end')\n",
+    "open-for-writing-bytes": "f = open('log', 'wb')\nf.write(b'held back')\nprint('end')\n",
+    "open-for-writing-much": "f = open('log', 'w')\nfor n in range(9000):\n    f.write('%d ' % n)\n",
+    "open-for-both": "f = open('log', 'w+')\nf.write('abc')\nf.seek(0)\nprint(f.read())\nf.write('d')\n",
+    "open-for-appending-twice": "f, g = open('log', 'a'), open('log', 'a')\nf.write('f')\ng.write('g')\n",
+    "open-in-a-cycle": "class C: pass\nc = C()\nc.c, c.f = c, open('log', 'w')\nc.f.write('held back')\ndel c\n",
+    "open-and-stdout": "import os, sys\nf = os.fdopen(os.dup(1), 'w')\nsys.stdout.write('first ')\nf.write('second ')\nsys.stdout.write('third ')\n",
+    "open-around-stdout": "import sys, io\nf = io.TextIOWrapper(sys.stdout.buffer)\nf.write('second')\nprint('first')\n",
+    "open-a-pipe": "import os\nr, w = os.pipe()\nf = os.fdopen(w, 'w')\nf.write('x')\nprint('end')\n",
+    "open-a-broken-pipe": "import os\nr, w = os.pipe()\nf = os.fdopen(w, 'w')\nos.close(r)\nf.write('x')\nprint('end')\n",
+    "open-a-full-device": "f = open('/dev/full', 'w')\nf.write('x')\nprint('end')\n",
+    "open-with-its-descriptor-closed": "import os\nf = open('log', 'w')\nf.write('x')\nos.close(f.fileno())\nprint('end')\n",
+    "open-too-large": "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (10, 10))\nf = open('log', 'w')\nf.write('x' * 100)\n",
+    "open-with-a-method": "f = open('log', 'w')\nf.write('x')\nf.close = lambda: print('closing')\n",
+    "open-with-a-method-below": "f = open('log', 'w')\nf.write('x')\nf.buffer.raw.write = lambda data: print(bytes(data)) or len(data)\n",
+    "open-by-a-name-that-is-code": "import os\nclass P:\n    def __fspath__(self):\n        return 'x.py'\n    def __repr__(self):\n        print('asked')\n        return 'P'\nf = open(P())\nimport io\ng = io.FileIO('x.py')\ng.name = P()\n",
+    "open-of-a-class-of-its-own": "import io\nclass F(io.FileIO):\n    def close(self):\n        print('closing')\n        super().close()\nf = F('x.py')\ng = io.BufferedReader(F('x.py'))\n",
+    "open-on-python": "import io\nclass R(io.RawIOBase):\n    def writable(self):\n        return True\n    def write(self, data):\n        print(bytes(data))\n        return len(data)\nf = io.TextIOWrapper(io.BufferedWriter(R()))\nf.write('x')\n",
+    "open-in-memory-on-memory": "import io\nf = io.TextIOWrapper(io.BytesIO())\nf.write('x')\n",
+    "open-detached": "import io\nf = open('log', 'w')\nf.write('x')\ng = f.detach()\ng.write(b'y')\n",
+    "open-gzip": "import gzip\nf = gzip.open('log', 'wt')\nf.write('x')\nprint('end')\n",
+    "open-with-warnings": "import warnings\nwarnings.simplefilter('always')\nf = open('x.py')\n",
+    "open-with-a-codec": "import codecs\nf = codecs.open('log', 'w', 'utf-16')\nf.write('x')\n",
+    "open-directory": "import os\nx = os.scandir('.')\nnext(x)\nprint('end')\n",
+    "open-mapped": "import mmap\nf = open('log', 'w+b')\nf.write(b'x' * 10)\nf.flush()\nm = mmap.mmap(f.fileno(), 10)\nm[0] = 65\n",
+    # Children, archives and sockets that were done with, or not.
+    "child-waited-for": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\nprint('end')\n",
+    "child-read-from": "import subprocess\np = subprocess.Popen(['echo', 'x'], stdout=subprocess.PIPE)\nprint(p.stdout.read())\np.wait()\n",
+    "child-written-to": "import subprocess\np = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\np.stdin.write(b'x\\n')\np.poll()\n",
+    "child-not-waited-for": "import subprocess, warnings\nwarnings.simplefilter('always')\nwarnings.formatwarning = lambda *a, **k: 'warned\\n'\np = subprocess.Popen(['true'])\n",
+    "child-of-a-class-of-its-own": "import subprocess\nclass P(subprocess.Popen):\n    def __del__(self):\n        print('del')\np = P(['true'])\np.wait()\n",
+    "child-of-another-class": "import subprocess\nclass P(subprocess.Popen):\n    def _internal_poll(self, *a, **k):\n        print('asked')\np = P(['true'])\np.returncode = 0\n",
+    "child-patched": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\np._internal_poll = lambda **k: print('asked')\n",
+    "child-class-patched": "import subprocess\nsubprocess.Popen.__getattribute__ = lambda self, name: (print('asked'), object.__getattribute__(self, name))[1] if name == '_child_created' else object.__getattribute__(self, name)\np = subprocess.Popen(['true'])\np.wait()\n",
+    "child-without-a-code": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\np.returncode = None\n",
+    "child-never-started": "import subprocess\np = None\ntry:\n    p = subprocess.Popen(['/no/such/thing'])\nexcept OSError as e:\n    print(e)\n    kept = e\n",
+    "archive-closed": "import zipfile\nz = zipfile.ZipFile('log', 'w')\nz.writestr('a', 'b' * 100)\nz.close()\n",
+    "archive-open": "import zipfile, atexit, os\nz = zipfile.ZipFile('log', 'w')\nz.writestr(zipfile.ZipInfo('a'), 'b' * 100)\n",
+    "socket": "import socket\ns = socket.socket()\nt = socket.socket(socket.AF_UNIX)\nt.close()\nprint('end')\n",
+    "socket-pair": "import socket\na, b = socket.socketpair()\na.send(b'x')\nprint(b.recv(1))\n",
+    "socket-file": "import socket\na, b = socket.socketpair()\nf = a.makefile('w')\nf.write('held back')\nprint('end')\n",
+    "socket-of-a-class-of-its-own": "import socket\nclass S(socket.socket):\n    def __repr__(self):\n        print('asked')\n        return 'S'\ns = S()\n",
+    "socket-with-warnings": "import socket, warnings\nwarnings.simplefilter('always')\nclass S(socket.socket):\n    def __repr__(self):\n        return 'S'\ns = S()\n",
+    "socket-class-patched": "import socket\nsocket.socket.__repr__ = lambda self: print('asked') or 'S'\ns = socket.socket()\n",
+    "many-loud": "import subprocess\nx = []\nfor n in range(70):\n    p = subprocess.Popen.__new__(subprocess.Popen)\n    p.returncode = 0\n    x.append(p)\nprint('end')\n",
+    "asyncio": "import asyncio\nasync def f():\n    await asyncio.sleep(0)\n    return 1\nprint(asyncio.run(f()))\n",
+    "asyncio-pending": "import asyncio\nasync def f():\n    await asyncio.sleep(100)\nloop = asyncio.new_event_loop()\nt = loop.create_task(f())\nloop.call_soon(loop.stop)\nloop.run_forever()\n",
+    "asyncio-failed": "import asyncio\nasync def f():\n    1 / 0\nloop = asyncio.new_event_loop()\nt = loop.create_task(f())\nloop.run_until_complete(asyncio.wait([t]))\nloop.close()\n",
+    "ssl": "import ssl\nc = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\nprint(c.verify_mode)\n",
+    "ssl-keylog": "import ssl\nc = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\nc.keylog_filename = 'log'\n",
+    "profile": "import cProfile\np = cProfile.Profile()\np.enable()\nclass C:\n    def __del__(self):\n        print('del')\nx = len('x')\n",
+    "processes": "import multiprocessing\nif __name__ == '__main__':\n    with multiprocessing.get_context('fork').Pool(2) as p:\n        print(p.map(abs, [-1, 2]))\n",
 }
 for name, source in BEFORE.items():
     files = {"x.py": source}
-    case("quiet/before/" + name, "x.py", files=files, drop=("log",) if "open('log'" in source or "filename" in source else ())
-    case("quiet/before/warm/" + name, "x.py", files=files, env={"PYZY_PRELOAD": "stdlib"}, drop=("log",) if "open('log'" in source or "filename" in source else ())
+    drop = ("log",) if "'log'" in source or "filename" in source else ()
+    case("quiet/before/" + name, "x.py", files=files, drop=drop)
+    case("quiet/before/warm/" + name, "x.py", files=files, env={"PYZY_PRELOAD": "stdlib"}, drop=drop)
 case("quiet/before/logging-beside", "x.py", files={"logging.py": "import atexit\ndef shutdown():\n    print('mine')\natexit.register(shutdown)\n", "x.py": "import logging\n"})
 case("quiet/before/logging-package-beside", "x.py", files={"logging/__init__.py": "import atexit\ndef shutdown():\n    print('mine')\natexit.register(shutdown)\n", "x.py": "import logging\n"}, env={"PYZY_PRELOAD": "stdlib"})
 shell("quiet/before/logging-to-a-full-device", "python3 x.py > /dev/full; echo $?", files={"x.py": LOG + "logging.basicConfig(stream=sys.stdout)\nlogging.error('e')\nprint('more')\n"})
 case("quiet/before/logging-to-a-closed-pipe", "x.py", LOG + "import os\nlogging.basicConfig(stream=sys.stdout)\nr, w = os.pipe()\nos.dup2(w, 1)\nos.close(r)\nos.close(w)\nlogging.error('e')\n", env={"PYZY_PRELOAD": "stdlib"})
+
+# A message at the end, and what comes before and after it.
+for name, source in {
+    "text": "import sys\nsys.exit('a message')\n",
+    "empty": "import sys\nsys.exit('')\n",
+    "surrogates": "import sys\nsys.exit('\\udc80\\u20ac')\n",
+    "raised": "raise SystemExit('a message')\n",
+    "set-later": "e = SystemExit()\ne.code = 'later'\nraise e\n",
+    "several": "raise SystemExit('a', 'b')\n",
+    "of-a-class-of-its-own": "class E(SystemExit):\n    code = 'mine'\nraise E('theirs')\n",
+    "text-of-a-class-of-its-own": "class S(str):\n    def __str__(self):\n        return 'shown'\nraise SystemExit(S('x'))\n",
+    "object": "class C:\n    def __str__(self):\n        return 'shown'\nraise SystemExit(C())\n",
+    "bytes-and-float": "raise SystemExit([b'x', 1.5])\n",
+    "and-a-frame-that-is-loud": "import sys\nclass C:\n    def __del__(self):\n        sys.stderr.write('del\\n')\ndef f():\n    c = C()\n    sys.exit('a message')\nf()\n",
+    "and-buffered-output": "import sys\nsys.stdout.write('out')\nsys.exit('a message')\n",
+    "and-atexit": "import sys, atexit\natexit.register(lambda: sys.stderr.write('atexit\\n'))\nsys.exit('a message')\n",
+    "without-stderr": "import sys\nsys.stderr = None\nsys.exit('a message')\n",
+    "with-stderr-closed": "import sys\nsys.stderr.close()\nsys.exit('a message')\n",
+    "with-stderr-replaced": "import sys\nclass S:\n    def write(self, text):\n        print('stderr', repr(text))\n    def flush(self):\n        pass\nsys.stderr = S()\nsys.exit('a message')\n",
+    "with-stderr-patched": "import sys\nsys.stderr.write = lambda text: print('stderr', repr(text))\nsys.exit('a message')\n",
+    "with-stderr-deleted": "import sys\ndel sys.stderr\nsys.exit('a message')\n",
+    "in-an-exception": "import sys\ntry:\n    1 / 0\nfinally:\n    sys.exit('a message')\n",
+    "inspected": "import sys, os\nos.environ['PYTHONINSPECT'] = '1'\nsys.exit('a message')\n",
+}.items():
+    case("quiet/message/" + name, "x.py", source)
+shell("quiet/message/to-a-full-device", "python3 x.py 2> /dev/full; echo $?", files={"x.py": "import sys\nsys.exit('a message')\n"})
+shell("quiet/message/to-a-closed-descriptor", "python3 x.py 2>&-; echo $?", files={"x.py": "import sys\nsys.exit('a message')\n"})

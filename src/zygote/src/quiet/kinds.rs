@@ -3,6 +3,7 @@
 use super::layout::{Layout, word};
 use super::libraries::home_of;
 use super::shutdown::comes_from;
+use super::spent::is_spent;
 use crate::capi::Object;
 use crate::names::{self, Name};
 use libc::c_int;
@@ -32,7 +33,7 @@ pub enum Kind {
     File,
     /// A file in memory: has it attributes of its own?
     MemoryFile,
-    /// A method `__del__`, or something unknown.
+    /// A method `__del__`, or something unknown: is there nothing left for it to do?
     Loud,
 }
 
@@ -113,6 +114,11 @@ impl Kinds {
         if self.memory.contains(&class) { Kind::MemoryFile } else { Kind::Loud }
     }
 
+    /// Is it the type of what holds data that was not written yet?
+    pub fn is_written(&self, class: usize) -> bool {
+        self.buffered[1..].contains(&class)
+    }
+
     /// The layers of a file made of CPython's own types: itself, its buffer, its raw file.
     pub fn layers(&self, file: &Object) -> Option<Vec<Object>> {
         // SAFETY: a live object.
@@ -136,7 +142,7 @@ impl Kinds {
             let Some(held) = Object::share(object as *mut PyObject) else { return false };
             let silent = match kind {
                 Kind::Plain | Kind::Class => Some(true),
-                Kind::Loud => Some(false),
+                Kind::Loud => Some(is_spent(layout, &self.library, object)),
                 Kind::Weak => Some(self.is_silent_callback(layout, word(object, layout.callback))),
                 Kind::Generator => {
                     let name = match object as *mut PyObject {

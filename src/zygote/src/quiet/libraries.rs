@@ -18,10 +18,13 @@ pub const MODULES: &str = "\
     _typing _uuid _zoneinfo array binascii cmath fcntl grp math mmap pyexpat resource select spwd syslog \
     termios unicodedata zlib";
 
+/// The same, of which less is known otherwise.
+const MORE: &str = "_asyncio _lsprof _multiprocessing _posixshmem _ssl audioop readline";
+
 /// Libraries that those modules and the interpreter need, by the beginning of their names.
 const NEEDED: &str = "\
     ld-linux libbz2.so libc.so libcrypt.so libcrypto.so libdl.so libexpat.so libgcc_s.so liblzma.so libm.so \
-    libmpdec.so libpthread.so libpyzy_zygote.so librt.so libutil.so libuuid.so libz.so linux-vdso.so";
+    libmpdec.so libpthread.so libpyzy_zygote.so libreadline.so librt.so libssl.so libtinfo.so libutil.so libuuid.so libz.so linux-vdso.so";
 
 /// What was loaded, by the dynamic loader's count (`man 3 dl_iterate_phdr`), and where CPython keeps its modules.
 pub struct Known {
@@ -77,11 +80,12 @@ impl Known {
         }
         path.len() > name.len()
             && path[..path.len() - name.len() - 1] == self.directory
-            && name
-                .split(|&b| b == b'.')
-                .next()
-                .is_some_and(|stem| MODULES.split(' ').any(|module| module.as_bytes() == stem))
+            && name.split(|&b| b == b'.').next().is_some_and(is_known_module)
     }
+}
+
+fn is_known_module(name: &[u8]) -> bool {
+    MODULES.split(' ').chain(MORE.split(' ')).any(|module| module.as_bytes() == name)
 }
 
 /// Packages from outside the standard library whose extensions leave nothing but memory, too.
@@ -96,10 +100,7 @@ pub fn is_silent_extension(path: &[u8]) -> bool {
     let site = parts.iter().rposition(|part| [&b"site-packages"[..], b"dist-packages"].contains(part));
     match site.and_then(|at| parts.get(at + 1)) {
         Some(package) => PACKAGES.contains(package),
-        None => {
-            parts.last() == Some(&&b"lib-dynload"[..])
-                && (stem == b"_ctypes" || MODULES.split_whitespace().any(|module| module.as_bytes() == stem))
-        }
+        None => parts.last() == Some(&&b"lib-dynload"[..]) && (stem == b"_ctypes" || is_known_module(stem)),
     }
 }
 

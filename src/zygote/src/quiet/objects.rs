@@ -1,5 +1,6 @@
 //! The collector's lists: what is there in the zygote, and what a script added.
 
+use super::files::Files;
 use super::kinds::{Kind, type_of};
 use super::layout::{HEAD, Layout, word};
 use super::{Ground, Kinds, Streams, classes, has_plain_keys};
@@ -135,8 +136,8 @@ impl Old {
     }
 }
 
-/// Is the end of everything silent that the script made, and is what was there as it was?
-pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
+/// Is the end of everything silent that the script made, and is what was there as it was? Then, the files it has left open.
+pub fn are_silent(ground: &Ground, streams: &Streams) -> Option<Files> {
     let (layout, _rest) = (&ground.layout, Rest::new(&ground.layout));
     // SAFETY: the GIL is held; the collector's lists, which nothing changes meanwhile.
     unsafe {
@@ -144,7 +145,7 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
         for (reference, before) in &ground.old.classes {
             let class = word(reference.raw() as usize, layout.referent);
             if class != none && slots(layout, class) != *before {
-                return false;
+                return None;
             }
         }
         let is_loud = |reference: &Object| {
@@ -153,32 +154,40 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
             object != none && !ground.kinds.is_silent(layout, kind(), object)
         };
         if ground.old.loud.iter().any(is_loud) {
-            return false;
+            return None;
         }
         let mut findings = Findings { look_back: ground.old.look_back, ..Findings::default() };
         for kept in crate::warm::kept() {
-            let Some(kept) = kept.filter(|kept| kept.is_silent) else { return false };
+            let Some(kept) = kept.filter(|kept| kept.is_silent) else { return None };
             for (reference, before) in &kept.classes {
                 let class = word(reference.raw() as usize, layout.referent);
                 if class != none && slots(layout, class) != *before {
-                    return false;
+                    return None;
                 }
             }
             findings.look_back |= kept.findings.look_back;
             findings.odd_keys |= kept.findings.odd_keys;
         }
         let marker = ground.marker.raw() as usize - HEAD;
-        let Some(generation) = look_at_new(ground, streams, marker, &mut findings) else { return false };
+        let (generation, files) = look_at_new(ground, streams, marker, &mut findings)?;
         let may_be_loud = ground.old.is_loud || findings.look_back && classes::may_be_assigned();
-        (!may_be_loud || !has_loud_old(ground, streams, marker, generation))
-            && (!findings.odd_keys || modules_have_plain_keys(layout))
+        let is_silent = (!may_be_loud || !has_loud_old(ground, streams, marker, generation))
+            && (!findings.odd_keys || modules_have_plain_keys(layout));
+        is_silent.then_some(files)
     }
 }
 
-/// Walks back to the marker; gives the list that holds it.
+/// Walks back to the marker; gives the list that holds it, and files that are open.
 ///
 /// The streams were there before, but a collection moves what it finds late to the end.
-unsafe fn look_at_new(ground: &Ground, streams: &Streams, marker: usize, findings: &mut Findings) -> Option<usize> {
+unsafe fn look_at_new(
+    ground: &Ground,
+    streams: &Streams,
+    marker: usize,
+    findings: &mut Findings,
+) -> Option<(usize, Files)> {
+    // More than a few are not looked at one by one.
+    const FEW: usize = 64;
     let layout = &ground.layout;
     let mut cache = [(0, Kind::Loud); 64];
     let mut special = Vec::new();
@@ -195,7 +204,6 @@ unsafe fn look_at_new(ground: &Ground, streams: &Streams, marker: usize, finding
                 }
                 match entry.1 {
                     Kind::Plain => {}
-                    Kind::Loud => return None,
                     Kind::Class => findings.add(layout, object).then_some(())?,
                     kind @ Kind::Weak => ground.kinds.is_silent(layout, kind, object).then_some(())?,
                     _ if streams.have(object) => {}
@@ -204,12 +212,14 @@ unsafe fn look_at_new(ground: &Ground, streams: &Streams, marker: usize, finding
                 link = previous(link);
             }
             if link == marker {
+                let loud = special.iter().filter(|(kind, _)| *kind == Kind::Loud).count();
+                (loud <= FEW).then_some(())?;
                 special.retain(|&(kind, object)| !ground.kinds.is_silent(layout, kind, object));
-                let ours = special.is_empty() || {
+                if !special.is_empty() {
                     let ours = kept_streams(&ground.kinds);
-                    special.iter().all(|(_, object)| ours.contains(object))
-                };
-                return ours.then_some(generation);
+                    special.retain(|(_, object)| !ours.contains(object));
+                }
+                return Files::left_open(&ground.kinds, streams, &special).map(|files| (generation, files));
             }
         }
     }

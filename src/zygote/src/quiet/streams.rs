@@ -67,7 +67,7 @@ fn layers(kinds: &Kinds, name: &Name) -> Option<Vec<Object>> {
 }
 
 /// `name` and `mode` are CPython's own additions (`create_stdio`).
-fn has_plain_attributes(layer: &Object) -> Option<bool> {
+pub fn has_plain_attributes(layer: &Object) -> Option<bool> {
     // SAFETY: the GIL is held; a live object of a type with a place for a dictionary; nothing is changed meanwhile.
     unsafe {
         let own = _PyObject_GetDictPtr(layer.raw()).as_ref()?;

@@ -1,5 +1,6 @@
 //! What is known of a module: the zygote's own, or one that is kept warm.
 
+use super::leave::Hold;
 use super::made::Made;
 use super::ring::Ring;
 use super::subclasses::Turn;
@@ -177,8 +178,8 @@ pub struct Node {
     pub is_source: bool,
     /// What its import has made, where that counts.
     pub made: Made,
-    /// Objects of the start that its own hold on to, and how often.
-    pub holds: Vec<(usize, usize)>,
+    /// Objects of the start and of other modules that its own hold on to.
+    pub holds: Vec<Hold>,
     /// It is an extension that is initialised once a process.
     pub once: bool,
     /// It is an extension: where its code is.

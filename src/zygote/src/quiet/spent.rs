@@ -1,0 +1,107 @@
+//! Objects of the standard library's whose end would be seen, had they not been done with.
+//!
+//! Owns the proof, for a few classes, that their `__del__` or what they have in its place does nothing: a child that has been
+//! waited for, an archive that was closed, a socket, which the kernel closes as well.
+
+use super::has_plain_keys;
+use super::kinds::type_of;
+use super::layout::{Layout, word};
+use super::shutdown::comes_from;
+use crate::capi::Object;
+use pyo3::ffi::{self, PyObject};
+use std::ffi::CStr;
+
+unsafe extern "C" {
+    fn PyObject_GenericGetDict(object: *mut PyObject, nothing: *mut libc::c_void) -> *mut PyObject;
+}
+
+/// A class: the file that it is defined in, the methods that its end calls, and what tells that it has nothing to do.
+struct Class {
+    files: &'static [&'static str],
+    methods: &'static [&'static CStr],
+    attribute: &'static CStr,
+    /// Whether that attribute is None then.
+    is_none: bool,
+}
+
+const CLASSES: [Class; 2] = [
+    Class {
+        files: &["subprocess.py"],
+        methods: &[c"__del__", c"_internal_poll"],
+        attribute: c"returncode",
+        is_none: false,
+    },
+    Class {
+        files: &["zipfile.py", "zipfile/__init__.py"],
+        methods: &[c"__del__", c"close"],
+        attribute: c"fp",
+        is_none: true,
+    },
+];
+
+/// `tp_name` (`Include/cpython/object.h`).
+const NAME: usize = 24;
+
+/// Does the end of this object do nothing that can be seen? Runs no code of the user's.
+///
+/// # Safety
+/// The GIL is held; a live object.
+pub unsafe fn is_spent(layout: &Layout, library: &[u8], object: usize) -> bool {
+    let class = type_of(object);
+    // SAFETY: the caller's promise.
+    let spent = unsafe {
+        match word(class, layout.finalize) == layout.del_function {
+            true => CLASSES.iter().any(|known| is_done_with(layout, library, known, object).unwrap_or(false)),
+            false => is_socket(layout, library, class).unwrap_or(false),
+        }
+    };
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    spent
+}
+
+/// The class itself, or `None` where another one is between it and `object`.
+unsafe fn own_class(class: usize) -> Option<Object> {
+    // SAFETY: the GIL is held; a live class.
+    unsafe {
+        let class = Object::share(class as *mut PyObject)?;
+        let base = Object::share((&raw mut ffi::PyBaseObject_Type).cast())?;
+        let is_plain = ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type
+            && class.attribute(c"__base__")?.raw() == base.raw()
+            && class.attribute(c"__getattribute__")?.raw() == base.attribute(c"__getattribute__")?.raw();
+        is_plain.then_some(class)
+    }
+}
+
+unsafe fn is_done_with(layout: &Layout, library: &[u8], known: &Class, object: usize) -> Option<bool> {
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let class = own_class(type_of(object))?;
+        for method in known.methods {
+            let function = class.attribute(method)?;
+            known.files.iter().any(|file| comes_from(function.raw(), library, file, method)).then_some(())?;
+        }
+        let own = Object::own(PyObject_GenericGetDict(object as *mut PyObject, std::ptr::null_mut()))?;
+        has_plain_keys(layout, own.raw()).then_some(())?;
+        let get = |name: &CStr| ffi::PyDict_GetItemString(own.raw(), name.as_ptr());
+        let value = get(known.attribute);
+        let is_replaced = known.methods.iter().any(|method| !get(method).is_null());
+        Some(!is_replaced && !value.is_null() && (value == ffi::Py_None()) == known.is_none)
+    }
+}
+
+/// `sock_finalize` (`Modules/socketmodule.c`) warns and closes; the warning has its `repr`. A class that is made in Python, and has
+/// no `__del__`, has none of its own.
+unsafe fn is_socket(layout: &Layout, library: &[u8], class: usize) -> Option<bool> {
+    // SAFETY: the GIL is held; live classes and their names.
+    unsafe {
+        let class = Object::share(class as *mut PyObject)?;
+        let base = class.attribute(c"__base__")?;
+        let finalize = |class: &Object| word(class.raw() as usize, layout.finalize);
+        let is_plain = [&class, &base].iter().all(|class| ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type)
+            && CStr::from_ptr(word(base.raw() as usize, NAME) as *const libc::c_char) == c"_socket.socket"
+            && base.attribute(c"__base__")?.raw() == (&raw mut ffi::PyBaseObject_Type).cast()
+            && finalize(&class) == finalize(&base);
+        Some(is_plain && comes_from(class.attribute(c"__repr__")?.raw(), library, "socket.py", c"__repr__"))
+    }
+}
