@@ -388,6 +388,10 @@ def end():
                 file.flush()
             except Exception:
                 say(f"start-up code breaks sys.{name}")
+    collector = sys.modules.get("gc")
+    if getattr(collector, "callbacks", None) or getattr(collector, "get_debug", int)():
+        # Somebody would hear of collections that are not the script's.
+        say("start-up code listens to the garbage collector")
     changes = [(name, None) for name in names_written if name not in environ]
     changes += [(name, value) for name, value in environ.items() if name in names_written]
     return (

@@ -40,7 +40,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Compare pyzy with the real interpreters of this machine.")
     parser.add_argument("--prefix", default=os.path.join(HERE, "..", "..", "target", "stage"), help="where pyzy is installed (target/stage)")
     parser.add_argument("--python", action="append", metavar="PATH", help="only these interpreters")
-    parser.add_argument("--few", action="store_true", help="only the oldest and the newest of pyenv's, and the system's")
+    parser.add_argument("--few", action="store_true", help="only the oldest and the newest of pyenv's")
     parser.add_argument("-k", action="append", metavar="TEXT", help="only cases with this in their name")
     parser.add_argument("--engine", help="set PYZY_ENGINE and expect that engine (PYZY_ENGINE unset, restore)")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of every run")
@@ -186,8 +186,8 @@ def main() -> int:
         return 2
     paths, missing = (options.python, []) if options.python else discover()
     if options.few and len(paths) > 3:
-        *others, system = paths
-        paths = [others[0], others[-1], system]
+        # The last is the system's.
+        paths = [paths[0], paths[-2]]
     if not paths:
         print("run.py: found no python3 to compare with", file=sys.stderr)
         return 2

@@ -16,7 +16,10 @@ use pyzy_sys::memory::{self, Layout};
 use pyzy_sys::process;
 use pyzy_sys::signal::{self, Action};
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicI32, AtomicPtr, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::Relaxed};
+
+/// This is a trial of the image.
+static TRIAL: AtomicBool = AtomicBool::new(false);
 
 /// The descriptor that a rehearsal reports to; -1 in a run.
 static REPORT: AtomicI32 = AtomicI32::new(-1);
@@ -124,6 +127,7 @@ extern "C" fn enter(call: &Call) -> ! {
         let argv: Vec<&[u8]> = texts.map(|at| CStr::from_ptr(at as *const libc::c_char).to_bytes()).collect();
         (&*notes.prepared, argv)
     };
+    TRIAL.store(argv.first() == Some(&pyzy_core::image::TRIAL.as_bytes()), Relaxed);
     let mut room = Room::new();
     if let Some(cellar) = &notes.cellar {
         // SAFETY: this function does not return.
@@ -210,6 +214,11 @@ impl Notes {
         }
         Some(())
     }
+}
+
+/// Is it nobody's script that is run?
+pub fn is_trial() -> bool {
+    TRIAL.load(Relaxed)
 }
 
 /// The end of a run is near: a rehearsal says which pages it has touched.

@@ -107,6 +107,10 @@ fn register() -> Option<()> {
     }));
     // SAFETY: the GIL is held; live objects; the method lives for ever.
     unsafe {
+        // What start-up wants to be called at the end of threads is not the fork's.
+        if ffi::PyDict_DelItemString(ffi::PyImport_GetModuleDict(), c"threading".as_ptr()) < 0 {
+            ffi::PyErr_Clear();
+        }
         let function = Object::own(ffi::PyCFunction_NewEx(method, std::ptr::null_mut(), std::ptr::null_mut()))?;
         let atexit = Object::own(ffi::PyImport_ImportModule(c"atexit".as_ptr()))?;
         let register = atexit.attribute(c"register")?;
@@ -125,12 +129,8 @@ unsafe extern "C" fn compare(_self: *mut PyObject, _arguments: *mut PyObject) ->
             let _ = net::send(REPORT.load(Relaxed), &place.to_ne_bytes(), &[]);
         }
     }
-    // SAFETY: None, with a reference for the caller.
-    unsafe {
-        let none = ffi::Py_None();
-        ffi::Py_INCREF(none);
-        none
-    }
+    // What start-up has registered is older, and nobody's to call here.
+    process::exit(0)
 }
 
 /// Is the wide text at this address the directory of a script that is not there? In a fork, in which a wrong guess

@@ -193,8 +193,7 @@ pub fn rehearse() {
     if let Some(ground) = ground()
         && let Some(streams) = Streams::now(&ground.kinds)
     {
-        is_alone();
-        shutdown::is_idle(&ground.layout, ground.libraries.library());
+        ground.is_idle();
         ground.is_silent(&streams);
     }
     // SAFETY: the GIL is held.
@@ -208,6 +207,24 @@ pub fn is_silent() -> bool {
     // SAFETY: stored by `begin`, never freed.
     let Some(streams) = (unsafe { STREAMS.load(Relaxed).as_ref() }) else { return false };
     let silent = ground.ends_silently(streams);
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    silent
+}
+
+/// The same, but nothing is called before.
+pub fn is_silent_as_it_is() -> bool {
+    // SAFETY: stored by `begin`, never freed.
+    let streams = unsafe { STREAMS.load(Relaxed).as_ref() };
+    let silent = ground().zip(streams).is_some_and(|(ground, streams)| ground.is_idle() && ground.is_silent(streams));
+    // SAFETY: the GIL is held.
+    unsafe { ffi::PyErr_Clear() };
+    silent
+}
+
+/// Has start-up left nothing that is to be called at the end, or would be seen then?
+pub fn is_start_up_silent() -> bool {
+    let silent = ground().is_some_and(|ground| ground.is_idle() && ground.old.is_silent());
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
     silent
@@ -244,7 +261,7 @@ impl Ground {
 
     /// Does what comes before finalising, and asks whether that would be silent.
     fn ends_silently(&self, streams: &Streams) -> bool {
-        if is_alone() && shutdown::is_idle(&self.layout, self.libraries.library()) {
+        if self.is_idle() {
             return self.is_silent(streams);
         }
         if !self.may_be_silent(streams) || !shutdown::can_run(&self.layout, self.libraries.library()) {
@@ -256,6 +273,11 @@ impl Ground {
             shutdown::settle(&self.layout);
         }
         silent
+    }
+
+    /// Is nothing to be called before finalising?
+    fn is_idle(&self) -> bool {
+        is_alone() && shutdown::is_idle(&self.layout, self.libraries.library())
     }
 
     /// What is asked of objects comes late; flushing last.

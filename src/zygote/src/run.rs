@@ -56,12 +56,15 @@ impl Script {
         }
     }
 
-    /// Runs the script and finalises the interpreter, for training: nobody's script, nobody's exit.
+    /// Runs the script and finalises the interpreter, for training: nobody's script, nobody's exit. What start-up has left for
+    /// the end is not done then.
     pub fn rehearse(self) {
         // SAFETY: the GIL is held by this, the only thread; nothing touches Python afterwards.
         unsafe {
             self.run();
-            capi::Py_FinalizeEx();
+            if quiet::is_start_up_silent() {
+                capi::Py_FinalizeEx();
+            }
         }
     }
 
@@ -100,8 +103,13 @@ unsafe extern "C-unwind" fn finish(script: *mut libc::c_void) {
         let (mut code, interrupted) = script.run();
         offer_prompt(&mut code);
         capi::with_interpreter(&SET_NOT_RUNNING);
-        let silent = quiet::is_silent();
-        if !silent {
+        let silent = match entry::is_trial() {
+            true => quiet::is_silent_as_it_is(),
+            false => quiet::is_silent(),
+        };
+        if entry::is_trial() && !silent {
+            flush_streams();
+        } else if !silent {
             warm::let_go();
             if capi::Py_FinalizeEx() < 0 {
                 code = 120;

@@ -335,7 +335,7 @@ BEFORE = {
     "child-waited-for": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\nprint('end')\n",
     "child-read-from": "import subprocess\np = subprocess.Popen(['echo', 'x'], stdout=subprocess.PIPE)\nprint(p.stdout.read())\np.wait()\n",
     "child-written-to": "import subprocess\np = subprocess.Popen(['cat'], stdin=subprocess.PIPE)\np.stdin.write(b'x\\n')\np.poll()\n",
-    "child-not-waited-for": "import subprocess, warnings\nwarnings.simplefilter('always')\nwarnings.formatwarning = lambda *a, **k: 'warned\\n'\np = subprocess.Popen(['true'])\n",
+    "child-not-waited-for": "import subprocess, warnings\nwarnings.simplefilter('always')\np = subprocess.Popen(['true'])\np.pid = 1\n",
     "child-of-a-class-of-its-own": "import subprocess\nclass P(subprocess.Popen):\n    def __del__(self):\n        print('del')\np = P(['true'])\np.wait()\n",
     "child-of-another-class": "import subprocess\nclass P(subprocess.Popen):\n    def _internal_poll(self, *a, **k):\n        print('asked')\np = P(['true'])\np.returncode = 0\n",
     "child-patched": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\np._internal_poll = lambda **k: print('asked')\n",

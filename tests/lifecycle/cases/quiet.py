@@ -43,6 +43,11 @@ def which_end(w):
         "handler": "import logging\nlogging.basicConfig(handlers=[logging.FileHandler('log')])\nprint('OK')\n",
         "no-executor": "import concurrent.futures.thread\nprint('OK')\n",
         "gc": "import gc\ngc.collect()\nprint('OK')\n",
+        "file": "f = open(__file__)\nprint('OK')\n",
+        "written": "f = open('f', 'w')\nf.write('x')\nprint('OK')\n",
+        "child": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\nprint('OK')\n",
+        "archive": "import io, zipfile\nz = zipfile.ZipFile(io.BytesIO(), 'w')\nz.close()\nprint('OK')\n",
+        "socket": "import socket\ns = socket.socket()\nprint('OK')\n",
         "finalize": "import weakref\nclass C: pass\nc = C()\nweakref.finalize(c, int)\nprint('OK')\n",
         "directory": "import tempfile\nd = tempfile.TemporaryDirectory()\nprint('OK')\n",
     }.items():
@@ -50,7 +55,10 @@ def which_end(w):
     for name, text in {
         "destructor": LOUD + "c = C()\nprint('OK')\n",
         "slots": LOUD.replace("class C:", "class C(float):\n    __slots__ = ()") + "c = C()\nprint('OK')\n",
-        "file": "f = open(__file__)\nprint('OK')\n",
+        "two-files": "f, g = open('f', 'w'), open('g', 'w')\nprint('OK')\n",
+        "pipe": "import os\nf = os.fdopen(os.pipe()[1], 'w')\nprint('OK')\n",
+        "child-not-waited-for": "import subprocess\np = subprocess.Popen(['true'])\nprint('OK')\n",
+        "generator": "def g():\n    yield\nx = g()\nnext(x)\nprint('OK')\n",
         "registered-loud": LOUD + "import atexit\nx = []\natexit.register(lambda: x.append(C()))\nprint('OK')\n",
         "louder-rules": "import warnings\nwarnings.simplefilter('always', ResourceWarning)\nprint('OK')\n",
         "rules-for-all": "import warnings\nwarnings.simplefilter('default')\nprint('OK')\n",
@@ -74,6 +82,31 @@ def start_up(w):
         w.prime()
         equal(finalises(w, "%s.py" % name, "print('OK')\n"), full, "'%s' ends in full" % name)
         w.stop_zygotes()
+
+
+@test("quiet/start-up-once", each=True)
+def start_up_once(w):
+    """What start-up registers for the end, and what it leaves behind, is for those who run scripts: nothing of it is called in a zygote."""
+    custom = (
+        "import atexit, os, threading\n"
+        "def f(word, write=os.write, open=os.open, flags=os.O_WRONLY | os.O_APPEND | os.O_CREAT, path=%r):\n"
+        "    write(open(path, flags), word)\n"
+        "atexit.register(f, b'a')\nthreading._register_atexit(f, b't')\n"
+        "class C:\n    def __del__(self, f=f):\n        f(b'd')\n"
+        "os.kept = C()\n"
+    )
+    for engine in ("restore", "fork"):
+        w.engine = engine
+        w.changes["PYTHONPATH"] = w.work + "/" + engine
+        out = w.work + "/" + engine + "/out"
+        w.script(engine + "/sitecustomize.py", custom % out)
+        first = w.serial
+        w.prime()
+        w.warm()
+        runs = w.serial - first
+        equal(w.text(out), w.text(out)[:3] * runs, "what %d runs have written" % runs)
+        w.stop_zygotes()
+        equal(len(w.text(out)), 3 * runs, "when the zygote has left")
 
 
 @test("quiet/ctypes", "strace", each=True)

@@ -136,6 +136,13 @@ impl Old {
     }
 }
 
+impl Old {
+    /// Had nothing of it an end that can be seen?
+    pub fn is_silent(&self) -> bool {
+        self.loud.is_empty() && !self.is_loud
+    }
+}
+
 /// Is the end of everything silent that the script made, and is what was there as it was? Then, the files it has left open.
 pub fn are_silent(ground: &Ground, streams: &Streams) -> Option<Files> {
     let (layout, _rest) = (&ground.layout, Rest::new(&ground.layout));
@@ -158,7 +165,7 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> Option<Files> {
         }
         let mut findings = Findings { look_back: ground.old.look_back, ..Findings::default() };
         for kept in crate::warm::kept() {
-            let Some(kept) = kept.filter(|kept| kept.is_silent) else { return None };
+            let kept = kept.filter(|kept| kept.is_silent)?;
             for (reference, before) in &kept.classes {
                 let class = word(reference.raw() as usize, layout.referent);
                 if class != none && slots(layout, class) != *before {

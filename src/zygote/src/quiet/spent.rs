@@ -96,9 +96,10 @@ unsafe fn is_socket(layout: &Layout, library: &[u8], class: usize) -> Option<boo
     // SAFETY: the GIL is held; live classes and their names.
     unsafe {
         let class = Object::share(class as *mut PyObject)?;
+        (ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type).then_some(())?;
         let base = class.attribute(c"__base__")?;
         let finalize = |class: &Object| word(class.raw() as usize, layout.finalize);
-        let is_plain = [&class, &base].iter().all(|class| ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type)
+        let is_plain = ffi::Py_TYPE(base.raw()) == &raw mut ffi::PyType_Type
             && CStr::from_ptr(word(base.raw() as usize, NAME) as *const libc::c_char) == c"_socket.socket"
             && base.attribute(c"__base__")?.raw() == (&raw mut ffi::PyBaseObject_Type).cast()
             && finalize(&class) == finalize(&base);
