@@ -47,6 +47,7 @@ def which_end(w):
         "written": "f = open('f', 'w')\nf.write('x')\nprint('OK')\n",
         "child": "import subprocess\np = subprocess.Popen(['true'])\np.wait()\nprint('OK')\n",
         "archive": "import io, zipfile\nz = zipfile.ZipFile(io.BytesIO(), 'w')\nz.close()\nprint('OK')\n",
+        "temporary": "import tempfile\nwith tempfile.NamedTemporaryFile() as f:\n    pass\nprint('OK')\n",
         "a-socket": "import socket\ns = socket.socket()\nprint('OK')\n",
         "finalize": "import weakref\nclass C: pass\nc = C()\nweakref.finalize(c, int)\nprint('OK')\n",
         "directory": "import tempfile\nd = tempfile.TemporaryDirectory()\nprint('OK')\n",

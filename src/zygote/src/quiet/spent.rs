@@ -1,7 +1,7 @@
 //! Objects of the standard library's whose end would be seen, had they not been done with.
 //!
 //! Owns the proof, for a few classes, that their `__del__` or what they have in its place does nothing: a child that has been
-//! waited for, an archive that was closed, a socket, which the kernel closes as well.
+//! waited for, an archive or a temporary file that was closed, a socket, which the kernel closes as well.
 
 use super::has_plain_keys;
 use super::kinds::type_of;
@@ -20,22 +20,47 @@ struct Class {
     files: &'static [&'static str],
     methods: &'static [&'static CStr],
     attribute: &'static CStr,
-    /// Whether that attribute is None then.
-    is_none: bool,
+    /// What that attribute is then.
+    value: Value,
+    /// A method that this version of the class has not.
+    without: Option<&'static CStr>,
 }
 
-const CLASSES: [Class; 2] = [
+enum Value {
+    None,
+    True,
+    Any,
+}
+
+const CLASSES: [Class; 4] = [
     Class {
         files: &["subprocess.py"],
         methods: &[c"__del__", c"_internal_poll"],
         attribute: c"returncode",
-        is_none: false,
+        value: Value::Any,
+        without: None,
     },
     Class {
         files: &["zipfile.py", "zipfile/__init__.py"],
         methods: &[c"__del__", c"close"],
         attribute: c"fp",
-        is_none: true,
+        value: Value::None,
+        without: None,
+    },
+    Class {
+        files: &["tempfile.py"],
+        methods: &[c"__del__", c"cleanup"],
+        attribute: c"cleanup_called",
+        value: Value::True,
+        without: None,
+    },
+    // Before 3.12.
+    Class {
+        files: &["tempfile.py"],
+        methods: &[c"__del__", c"close"],
+        attribute: c"close_called",
+        value: Value::True,
+        without: Some(c"cleanup"),
     },
 ];
 
@@ -51,7 +76,11 @@ pub unsafe fn is_spent(layout: &Layout, library: &[u8], object: usize) -> bool {
     // SAFETY: the caller's promise.
     let spent = unsafe {
         match word(class, layout.finalize) == layout.del_function {
-            true => CLASSES.iter().any(|known| is_done_with(layout, library, known, object).unwrap_or(false)),
+            true => CLASSES.iter().any(|known| {
+                let done = is_done_with(layout, library, known, object);
+                ffi::PyErr_Clear();
+                done.unwrap_or(false)
+            }),
             false => is_socket(layout, library, class).unwrap_or(false),
         }
     };
@@ -81,12 +110,19 @@ unsafe fn is_done_with(layout: &Layout, library: &[u8], known: &Class, object: u
             let function = class.attribute(method)?;
             known.files.iter().any(|file| comes_from(function.raw(), library, file, method)).then_some(())?;
         }
+        known.without.is_none_or(|name| class.attribute(name).is_none()).then_some(())?;
+        ffi::PyErr_Clear();
         let own = Object::own(PyObject_GenericGetDict(object as *mut PyObject, std::ptr::null_mut()))?;
         has_plain_keys(layout, own.raw()).then_some(())?;
         let get = |name: &CStr| ffi::PyDict_GetItemString(own.raw(), name.as_ptr());
         let value = get(known.attribute);
         let is_replaced = known.methods.iter().any(|method| !get(method).is_null());
-        Some(!is_replaced && !value.is_null() && (value == ffi::Py_None()) == known.is_none)
+        let is_so = match known.value {
+            Value::None => value == ffi::Py_None(),
+            Value::True => value == ffi::Py_True(),
+            Value::Any => value != ffi::Py_None(),
+        };
+        Some(!is_replaced && !value.is_null() && is_so)
     }
 }
 
