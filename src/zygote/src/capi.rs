@@ -71,6 +71,7 @@ unsafe extern "C-unwind" {
     pub fn PyErr_Print();
     pub fn Py_Exit(code: c_int) -> !;
     pub fn PyFile_WriteObject(object: *mut PyObject, file: *mut PyObject, flags: c_int) -> c_int;
+    pub fn PyObject_Print(object: *mut PyObject, file: *mut FILE, flags: c_int) -> c_int;
     pub fn PySys_WriteStderr(format: *const c_char, ...);
     pub fn PyObject_CallObject(callable: *mut PyObject, arguments: *mut PyObject) -> *mut PyObject;
 }

@@ -182,17 +182,25 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
         }
         let mut interrupted = false;
         let mut code = 1;
+        let kept;
         if set_main_loader(globals, name).is_none() {
+            kept = Some(module);
             ffi::PyErr_Clear();
             eprintln!("python: failed to set __main__.__loader__");
         } else {
             let value = capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags);
             interrupted = value.is_null() && ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
             flush_streams();
-            drop(module);
             if value.is_null() {
+                drop(module);
                 print_error();
+                // A script may have put another module in its place.
+                let now = ffi::PyDict_GetItemString(ffi::PyImport_GetModuleDict(), c"__main__".as_ptr());
+                let same = !now.is_null() && ffi::PyModule_Check(now) != 0 && ffi::PyModule_GetDict(now) == globals;
+                named &= same;
+                kept = None;
             } else {
+                kept = Some(module);
                 ffi::Py_DECREF(value);
                 code = 0;
             }
@@ -204,6 +212,7 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
                 }
             }
         }
+        drop(kept);
         (code, interrupted)
     }
 }
@@ -231,35 +240,29 @@ pub fn rehearse(text: &[u8], globals: *mut ffi::PyObject) -> Option<()> {
 unsafe fn print_error() {
     // SAFETY: the GIL is held and an error is set; the error is put back as it was.
     unsafe {
-        if ffi::PyErr_Occurred() == ffi::PyExc_SystemExit {
+        if !ffi::PyErr_Occurred().is_null() && ffi::PyErr_ExceptionMatches(ffi::PyExc_SystemExit) != 0 {
             let (mut kind, mut value, mut trace) = (std::ptr::null_mut(), std::ptr::null_mut(), std::ptr::null_mut());
             #[allow(deprecated)]
             ffi::PyErr_Fetch(&mut kind, &mut value, &mut trace);
             let (code, message) = (exit_code(value), exit_message(value));
             let known = if message.is_some() { Some(1) } else { code };
             if let (Some(code), Some(0)) = (known, flag(&names::INSPECT)) {
-                // handle_system_exit (`Python/pythonrun.c`): the traceback, and what it holds, goes first; before 3.12
-                // behind the message.
+                // handle_system_exit (`Python/pythonrun.c`): the exception goes first, and its traceback, with what it holds;
+                // that before 3.12 behind the message.
                 libc::fflush(stdout);
-                let clear = move || {
-                    #[allow(deprecated)]
-                    ffi::PyErr_Restore(kind, value, trace);
-                    ffi::PyErr_Clear();
-                };
-                let early = quiet::minor_version() >= 12;
-                if early {
-                    clear();
-                }
-                if let (Some(message), Some(stream)) = (&message, names::sys(&names::STDERR)) {
-                    capi::PyFile_WriteObject(message.raw(), stream.raw(), PRINT_RAW);
-                    capi::PySys_WriteStderr(c"\n".as_ptr());
-                }
-                if early {
-                    ffi::PyErr_Clear();
+                if quiet::minor_version() >= 12 {
+                    drop(Object::own(trace));
+                    drop((Object::own(kind), Object::own(value)));
+                    message.as_ref().inspect(|message| print_message(message));
                 } else {
-                    clear();
+                    drop(Object::own(value));
+                    message.as_ref().inspect(|message| print_message(message));
+                    ffi::PyErr_Clear();
+                    drop((Object::own(kind), Object::own(trace)));
                 }
-                if quiet::is_silent() {
+                drop(message);
+                // What printing has raised is still there, and finalising comes upon it.
+                if ffi::PyErr_Occurred().is_null() && quiet::is_silent() {
                     end(code, true);
                 }
                 warm::let_go();
@@ -276,12 +279,30 @@ unsafe fn print_error() {
     }
 }
 
+/// To `sys.stderr`, or to C's.
+unsafe fn print_message(message: &Object) {
+    // SAFETY: the GIL is held; live objects and C's stream.
+    unsafe {
+        match names::sys(&names::STDERR).filter(|stream| stream.raw() != ffi::Py_None()) {
+            Some(stream) => {
+                capi::PyFile_WriteObject(message.raw(), stream.raw(), PRINT_RAW);
+            }
+            None => {
+                capi::PyObject_Print(message.raw(), stderr, PRINT_RAW);
+                libc::fflush(stderr);
+            }
+        }
+        capi::PySys_WriteStderr(c"\n".as_ptr());
+    }
+}
+
 /// `Py_PRINT_RAW` (`Include/object.h`): `str`, not `repr`.
 const PRINT_RAW: c_int = 1;
 
 unsafe extern "C" {
     static stdin: *mut FILE;
     static stdout: *mut FILE;
+    static stderr: *mut FILE;
 }
 
 /// The code of a plain SystemExit with nothing to print: None or a number.

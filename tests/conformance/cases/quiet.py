@@ -361,6 +361,35 @@ BEFORE = {
     "ssl-keylog": "import ssl\nc = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)\nc.keylog_filename = 'log'\n",
     "profile": "import cProfile\np = cProfile.Profile()\np.enable()\nclass C:\n    def __del__(self):\n        print('del')\nx = len('x')\n",
     "processes": "import multiprocessing\nif __name__ == '__main__':\n    with multiprocessing.get_context('fork').Pool(2) as p:\n        print(p.map(abs, [-1, 2]))\n",
+    # What a hostile reviewer found.
+    "found-file-in-a-cycle-of-a-closure": "def main():\n    out = open('log', 'w')\n    def walk(n):\n        out.write('%d' % n)\n        if n:\n            walk(n - 1)\n    walk(3)\nmain()\n",
+    "found-file-in-a-cycle-of-an-object": "class L:\n    def __init__(self):\n        self.f = open('log', 'w')\n        self.h = self.write\n    def write(self, x):\n        self.f.write(x)\ndef main():\n    L().write('hello')\nmain()\n",
+    "found-two-texts-on-one-buffer": "import io\nb = open('log', 'wb')\nt, u = io.TextIOWrapper(b), io.TextIOWrapper(b)\nt.write('1')\nu.write('2')\n",
+    "found-reader-and-writer": "import io\nraw = io.FileIO('log', 'w+')\nr, w = io.BufferedReader(raw), io.BufferedWriter(raw)\nw.write(b'x')\ndel raw\n",
+    "found-descriptor-of-two": "import os\nfd = os.open('log', os.O_RDWR | os.O_CREAT)\na, b = open(fd, 'rb', 0), open(fd, 'w')\nb.write('data')\n",
+    "found-descriptor-closed": "import os\nf = open('x.py')\nos.close(f.fileno())\n",
+    "found-descriptor-of-two-readers": "f = open('x.py')\ng = open(f.fileno())\n",
+    "found-mode": "class R:\n    def __repr__(self):\n        print('repr')\n        return 'x'\nf = open('x.py')\nf.mode = R()\n",
+    "found-shutdown-profiled": "import sys, threading\ndef p(f, e, a):\n    print(e, f.f_code.co_name)\nsys.setprofile(p)\n",
+    "found-shutdown-traced": "import sys, threading\ndef p(f, e, a):\n    print(e, f.f_code.co_name)\nsys.settrace(p)\n",
+    "found-main-thread-asked": "import threading\ndef g(self, name):\n    print('get', name)\n    return object.__getattribute__(self, name)\nthreading.Thread.__getattribute__ = g\n",
+    "found-main-thread-stops": "import threading\nthreading._main_thread._stop = lambda: print('stop')\n",
+    "found-main-thread-lock": "import threading\nclass L:\n    def locked(self):\n        return False\nthreading._main_thread._tstate_lock = L()\n",
+    "found-main-thread-handle": "import threading\nthreading._main_thread._handle = None\n",
+    "found-shutdown-locks": "import threading\nclass S(set):\n    def __iter__(self):\n        print('iter')\n        return set.__iter__(self)\nthreading._shutdown_locks = S()\n",
+    "found-weak-values-with-a-hash": "import weakref, os, sys\nclass K:\n    def __hash__(self, w=os.write):\n        w(1, b'hash ')\n        return 1\nclass V: pass\nweakref.v = V()\nsys.d = weakref.WeakValueDictionary()\nsys.d[K()] = weakref.v\n",
+    "found-popen-profiled": "import sys, subprocess\nq = subprocess.Popen(['true'])\nq.wait()\nsys.modules.pop('threading', 0)\ndef f(f, e, a, w=sys.stdout.write):\n    w(e + f.f_code.co_name)\nsys.setprofile(f)\n",
+    "found-popen-asked": "import subprocess, os\nclass R:\n    def __bool__(self, w=os.write):\n        w(1, b'bool')\n        return True\np = subprocess.Popen(['true'])\np.wait()\np._child_created = R()\n",
+    "found-popen-property": "import subprocess, os\np = subprocess.Popen(['true'])\np.wait()\nsubprocess.Popen._child_created = property(lambda self, w=os.write: w(1, b'get'))\n",
+    "found-archive-property": "import zipfile, io, os\nz = zipfile.ZipFile(io.BytesIO(), 'w')\nz.close()\nzipfile.ZipFile.fp = property(lambda self, w=os.write: w(1, b'get'))\n",
+    "found-socket-asked": "import socket\ns = socket.socket()\nsocket.socket.fileno = lambda s: print('fileno') or 1\n",
+    "found-socket-closed-and-asked": "import socket\ns = socket.socket()\ns.close()\nsocket.socket.fileno = lambda s: print('fileno') or 1\n",
+    "found-main-replaced": "import sys, types\nsys.modules['__main__'] = types.ModuleType('__main__')\n",
+    "found-main-replaced-and-an-error": "import sys, types\nsys.modules['__main__'] = types.ModuleType('__main__')\nsys.exit(3)\n",
+    "found-main-deleted": "import sys\ndel sys.modules['__main__']\nf = open('log', 'w')\nf.write('x')\n",
+    "found-warnings-again": "import sys\nsys.warnoptions.append('always')\nsys.modules.pop('warnings', 0)\nimport warnings\nf = open('x.py')\n",
+    "found-exit-of-a-subclass": "class E(SystemExit): pass\nraise E('a')\n",
+    "found-exit-of-a-subclass-with-a-number": "class E(SystemExit): pass\nraise E(3)\n",
 }
 for name, source in BEFORE.items():
     files = {"x.py": source}
@@ -393,8 +422,13 @@ for name, source in {
     "with-stderr-patched": "import sys\nsys.stderr.write = lambda text: print('stderr', repr(text))\nsys.exit('a message')\n",
     "with-stderr-deleted": "import sys\ndel sys.stderr\nsys.exit('a message')\n",
     "in-an-exception": "import sys\ntry:\n    1 / 0\nfinally:\n    sys.exit('a message')\n",
+    "whose-stream-goes-meanwhile": "import sys\nclass D:\n    def __del__(self):\n        sys.stderr = None\ndef f():\n    d = D()\n    raise SystemExit('m')\nf()\n",
+    "that-cannot-be-encoded": "import sys\nsys.stderr.reconfigure(encoding='ascii', errors='strict')\nsys.exit('hi\\xe9')\n",
+    "with-a-cause-that-is-loud": "import sys\nclass D:\n    def __del__(self):\n        print('D', file=sys.stderr)\nraise SystemExit('q') from ValueError(D())\n",
+    "with-a-context-that-is-loud": "import sys\nclass D:\n    def __del__(self):\n        print('D', file=sys.stderr)\ndef f():\n    d = D()\n    try:\n        raise ValueError(D())\n    except ValueError:\n        sys.exit('q')\nf()\n",
     "inspected": "import sys, os\nos.environ['PYTHONINSPECT'] = '1'\nsys.exit('a message')\n",
 }.items():
     case("quiet/message/" + name, "x.py", source)
 shell("quiet/message/to-a-full-device", "python3 x.py 2> /dev/full; echo $?", files={"x.py": "import sys\nsys.exit('a message')\n"})
 shell("quiet/message/to-a-closed-descriptor", "python3 x.py 2>&-; echo $?", files={"x.py": "import sys\nsys.exit('a message')\n"})
+shell("quiet/message/to-a-descriptor-that-was-closed", "python3 x.py 2>&-; cat log", files={"x.py": "import sys\nf = open('log', 'wb', 0)\nsys.exit('a message')\n"})

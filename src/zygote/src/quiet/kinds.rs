@@ -114,6 +114,28 @@ impl Kinds {
         if self.memory.contains(&class) { Kind::MemoryFile } else { Kind::Loud }
     }
 
+    /// Is this a weak reference whose end looks a key up that is not a plain one (`KeyedRef`, `Lib/weakref.py`)? Others are found
+    /// by their identity: their objects are gone by then.
+    ///
+    /// # Safety
+    /// A live weak reference with a silent callback; the GIL is held.
+    pub unsafe fn has_odd_key(layout: &Layout, reference: usize) -> bool {
+        // SAFETY: the caller's promise.
+        unsafe {
+            let callback = word(reference, layout.callback) as *mut PyObject;
+            let is_tidied = !callback.is_null() && ffi::PyCFunction_CheckExact(callback) == 0;
+            let is_exact = type_of(reference) == &raw mut _PyWeakref_RefType as usize;
+            if !is_tidied || is_exact {
+                return false;
+            }
+            let key = Object::share(reference as *mut PyObject).and_then(|reference| reference.attribute(c"key"));
+            if key.is_none() {
+                ffi::PyErr_Clear();
+            }
+            !key.is_some_and(|key| ffi::PyUnicode_CheckExact(key.raw()) != 0 || ffi::PyLong_CheckExact(key.raw()) != 0)
+        }
+    }
+
     /// Is it the type of what holds data that was not written yet?
     pub fn is_written(&self, class: usize) -> bool {
         self.buffered[1..].contains(&class)

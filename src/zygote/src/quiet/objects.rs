@@ -1,6 +1,6 @@
 //! The collector's lists: what is there in the zygote, and what a script added.
 
-use super::files::Files;
+use super::files::are_for_reading;
 use super::kinds::{Kind, type_of};
 use super::layout::{HEAD, Layout, word};
 use super::{Ground, Kinds, Streams, classes, has_plain_keys};
@@ -143,8 +143,8 @@ impl Old {
     }
 }
 
-/// Is the end of everything silent that the script made, and is what was there as it was? Then, the files it has left open.
-pub fn are_silent(ground: &Ground, streams: &Streams) -> Option<Files> {
+/// Is the end of everything silent that the script made, and is what was there as it was?
+pub fn are_silent(ground: &Ground, streams: &Streams) -> bool {
     let (layout, _rest) = (&ground.layout, Rest::new(&ground.layout));
     // SAFETY: the GIL is held; the collector's lists, which nothing changes meanwhile.
     unsafe {
@@ -152,7 +152,7 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> Option<Files> {
         for (reference, before) in &ground.old.classes {
             let class = word(reference.raw() as usize, layout.referent);
             if class != none && slots(layout, class) != *before {
-                return None;
+                return false;
             }
         }
         let is_loud = |reference: &Object| {
@@ -161,38 +161,32 @@ pub fn are_silent(ground: &Ground, streams: &Streams) -> Option<Files> {
             object != none && !ground.kinds.is_silent(layout, kind(), object)
         };
         if ground.old.loud.iter().any(is_loud) {
-            return None;
+            return false;
         }
         let mut findings = Findings { look_back: ground.old.look_back, ..Findings::default() };
         for kept in crate::warm::kept() {
-            let kept = kept.filter(|kept| kept.is_silent)?;
+            let Some(kept) = kept.filter(|kept| kept.is_silent) else { return false };
             for (reference, before) in &kept.classes {
                 let class = word(reference.raw() as usize, layout.referent);
                 if class != none && slots(layout, class) != *before {
-                    return None;
+                    return false;
                 }
             }
             findings.look_back |= kept.findings.look_back;
             findings.odd_keys |= kept.findings.odd_keys;
         }
         let marker = ground.marker.raw() as usize - HEAD;
-        let (generation, files) = look_at_new(ground, streams, marker, &mut findings)?;
+        let Some(generation) = look_at_new(ground, streams, marker, &mut findings) else { return false };
         let may_be_loud = ground.old.is_loud || findings.look_back && classes::may_be_assigned();
-        let is_silent = (!may_be_loud || !has_loud_old(ground, streams, marker, generation))
-            && (!findings.odd_keys || modules_have_plain_keys(layout));
-        is_silent.then_some(files)
+        (!may_be_loud || !has_loud_old(ground, streams, marker, generation))
+            && (!findings.odd_keys || !findings.looks_up && modules_have_plain_keys(layout))
     }
 }
 
-/// Walks back to the marker; gives the list that holds it, and files that are open.
+/// Walks back to the marker; gives the list that holds it.
 ///
 /// The streams were there before, but a collection moves what it finds late to the end.
-unsafe fn look_at_new(
-    ground: &Ground,
-    streams: &Streams,
-    marker: usize,
-    findings: &mut Findings,
-) -> Option<(usize, Files)> {
+unsafe fn look_at_new(ground: &Ground, streams: &Streams, marker: usize, findings: &mut Findings) -> Option<usize> {
     // More than a few are not looked at one by one.
     const FEW: usize = 64;
     let layout = &ground.layout;
@@ -212,7 +206,10 @@ unsafe fn look_at_new(
                 match entry.1 {
                     Kind::Plain => {}
                     Kind::Class => findings.add(layout, object).then_some(())?,
-                    kind @ Kind::Weak => ground.kinds.is_silent(layout, kind, object).then_some(())?,
+                    kind @ Kind::Weak => {
+                        ground.kinds.is_silent(layout, kind, object).then_some(())?;
+                        findings.looks_up |= Kinds::has_odd_key(layout, object);
+                    }
                     _ if streams.have(object) => {}
                     kind => special.push((kind, object)),
                 }
@@ -226,7 +223,7 @@ unsafe fn look_at_new(
                     let ours = kept_streams(&ground.kinds);
                     special.retain(|(_, object)| !ours.contains(object));
                 }
-                return Files::left_open(&ground.kinds, streams, &special).map(|files| (generation, files));
+                return are_for_reading(&ground.kinds, streams, &special).then_some(generation);
             }
         }
     }
@@ -277,6 +274,8 @@ struct Findings {
     look_back: bool,
     /// A class has a hash or a comparison of its own.
     odd_keys: bool,
+    /// A weak reference is taken out of a table by a key that may have them.
+    looks_up: bool,
 }
 
 impl Findings {

@@ -1,8 +1,7 @@
 //! What CPython runs before it finalises an interpreter: `threading._shutdown`, and what `atexit` has
 //! (`Py_FinalizeEx`, `Python/pylifecycle.c`).
 //!
-//! Owns doing that in CPython's place, so that what is left can be looked at. Where there is nothing to do, nothing is done:
-//! one thread, nobody who asked `threading` to be told, nothing registered.
+//! Owns doing that in CPython's place, so that what is left can be looked at.
 
 use super::has_plain_keys;
 use super::layout::{Layout, UNKNOWN};
@@ -121,35 +120,11 @@ unsafe fn get(names: *mut PyObject, name: &CStr) -> *mut PyObject {
     unsafe { ffi::PyDict_GetItemString(names, name.as_ptr()) }
 }
 
-/// Is there nothing to do, but for threads?
-pub fn is_idle(layout: &Layout, library: &[u8]) -> bool {
-    REGISTERED.load(Relaxed) == 0 && threading_is_idle(layout, library)
-}
-
-/// Would `threading._shutdown` do nothing, if there is one thread?
-fn threading_is_idle(layout: &Layout, library: &[u8]) -> bool {
-    // SAFETY: the GIL is held; live objects.
-    unsafe {
-        if names::item(ffi::PyImport_GetModuleDict(), &names::THREADING).is_none() {
-            return true;
-        }
-        let Some(own) = namespace(layout, &names::THREADING) else { return false };
-        let (registered, main, class) =
-            (get(own, c"_threading_atexits"), get(own, c"_main_thread"), get(own, c"_MainThread"));
-        let comes = |function, name| comes_from(function, library, "threading.py", name);
-        !registered.is_null()
-            && ffi::PyList_CheckExact(registered) != 0
-            && ffi::PyList_Size(registered) == 0
-            && comes(get(own, c"_shutdown"), c"_shutdown")
-            && !main.is_null()
-            && ffi::Py_TYPE(main) as *mut PyObject == class
-            && Object::share(class).is_some_and(|class| {
-                let stop = class.attribute(c"_stop");
-                ffi::PyErr_Clear();
-                // Since 3.13 there is none.
-                stop.is_none_or(|stop| comes(stop.raw(), c"_stop"))
-            })
-    }
+/// Is there nothing to do?
+pub fn is_idle() -> bool {
+    // SAFETY: the GIL is held; the table of modules is a dictionary.
+    let is_imported = unsafe { names::item(ffi::PyImport_GetModuleDict(), &names::THREADING) }.is_some();
+    REGISTERED.load(Relaxed) == 0 && !is_imported
 }
 
 /// Can it be done here, and CPython be kept from doing it once more?

@@ -1,7 +1,7 @@
 //! Objects of the standard library's whose end would be seen, had they not been done with.
 //!
 //! Owns the proof, for a few classes, that their `__del__` or what they have in its place does nothing: a child that has been
-//! waited for, an archive or a temporary file that was closed, a socket, which the kernel closes as well.
+//! waited for, an archive or a temporary file that was closed, a socket that was closed.
 
 use super::has_plain_keys;
 use super::kinds::type_of;
@@ -20,6 +20,8 @@ struct Class {
     files: &'static [&'static str],
     methods: &'static [&'static CStr],
     attribute: &'static CStr,
+    /// Others that it asks for.
+    others: &'static [&'static CStr],
     /// What that attribute is then.
     value: Value,
     /// A method that this version of the class has not.
@@ -29,7 +31,7 @@ struct Class {
 enum Value {
     None,
     True,
-    Any,
+    Number,
 }
 
 const CLASSES: [Class; 4] = [
@@ -37,13 +39,15 @@ const CLASSES: [Class; 4] = [
         files: &["subprocess.py"],
         methods: &[c"__del__", c"_internal_poll"],
         attribute: c"returncode",
-        value: Value::Any,
+        others: &[c"_child_created"],
+        value: Value::Number,
         without: None,
     },
     Class {
         files: &["zipfile.py", "zipfile/__init__.py"],
         methods: &[c"__del__", c"close"],
         attribute: c"fp",
+        others: &[],
         value: Value::None,
         without: None,
     },
@@ -51,6 +55,7 @@ const CLASSES: [Class; 4] = [
         files: &["tempfile.py"],
         methods: &[c"__del__", c"cleanup"],
         attribute: c"cleanup_called",
+        others: &[],
         value: Value::True,
         without: None,
     },
@@ -59,6 +64,7 @@ const CLASSES: [Class; 4] = [
         files: &["tempfile.py"],
         methods: &[c"__del__", c"close"],
         attribute: c"close_called",
+        others: &[c"file"],
         value: Value::True,
         without: Some(c"cleanup"),
     },
@@ -81,7 +87,7 @@ pub unsafe fn is_spent(layout: &Layout, library: &[u8], object: usize) -> bool {
                 ffi::PyErr_Clear();
                 done.unwrap_or(false)
             }),
-            false => is_socket(layout, library, class).unwrap_or(false),
+            false => is_closed_socket(layout, object).unwrap_or(false),
         }
     };
     // SAFETY: the GIL is held.
@@ -116,29 +122,43 @@ unsafe fn is_done_with(layout: &Layout, library: &[u8], known: &Class, object: u
         has_plain_keys(layout, own.raw()).then_some(())?;
         let get = |name: &CStr| ffi::PyDict_GetItemString(own.raw(), name.as_ptr());
         let value = get(known.attribute);
+        // Nothing that is code to be looked up, or to be asked for its truth.
+        let is_plain = |value: *mut PyObject| {
+            value.is_null() || [ffi::Py_None(), ffi::Py_True(), ffi::Py_False()].contains(&value)
+        };
+        for name in known.others.iter().chain([&known.attribute]) {
+            let general = class.attribute(name);
+            ffi::PyErr_Clear();
+            is_plain(general.map_or(std::ptr::null_mut(), |value| value.raw())).then_some(())?;
+        }
+        known.others.iter().filter(|name| **name != c"file").all(|name| is_plain(get(name))).then_some(())?;
         let is_replaced = known.methods.iter().any(|method| !get(method).is_null());
         let is_so = match known.value {
             Value::None => value == ffi::Py_None(),
             Value::True => value == ffi::Py_True(),
-            Value::Any => value != ffi::Py_None(),
+            Value::Number => !value.is_null() && ffi::PyLong_CheckExact(value) != 0,
         };
         Some(!is_replaced && !value.is_null() && is_so)
     }
 }
 
-/// `sock_finalize` (`Modules/socketmodule.c`) warns and closes; the warning has its `repr`. A class that is made in Python, and has
+/// `sock_finalize` (`Modules/socketmodule.c`) has nothing to do for what was closed. A class that is made in Python, and has
 /// no `__del__`, has none of its own.
-unsafe fn is_socket(layout: &Layout, library: &[u8], class: usize) -> Option<bool> {
+unsafe fn is_closed_socket(layout: &Layout, object: usize) -> Option<bool> {
     // SAFETY: the GIL is held; live classes and their names.
     unsafe {
-        let class = Object::share(class as *mut PyObject)?;
+        let class = Object::share(type_of(object) as *mut PyObject)?;
         (ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type).then_some(())?;
         let base = class.attribute(c"__base__")?;
         let finalize = |class: &Object| word(class.raw() as usize, layout.finalize);
-        let is_plain = ffi::Py_TYPE(base.raw()) == &raw mut ffi::PyType_Type
+        let is_socket = ffi::Py_TYPE(base.raw()) == &raw mut ffi::PyType_Type
             && CStr::from_ptr(word(base.raw() as usize, NAME) as *const libc::c_char) == c"_socket.socket"
             && base.attribute(c"__base__")?.raw() == (&raw mut ffi::PyBaseObject_Type).cast()
             && finalize(&class) == finalize(&base);
-        Some(is_plain && comes_from(class.attribute(c"__repr__")?.raw(), library, "socket.py", c"__repr__"))
+        is_socket.then_some(())?;
+        // Of the base: a method of C's, which no subclass can replace.
+        let arguments = Object::own(ffi::PyTuple_Pack(1, object as *mut PyObject))?;
+        let number = Object::own(ffi::PyObject_CallObject(base.attribute(c"fileno")?.raw(), arguments.raw()))?;
+        Some(ffi::PyLong_AsLong(number.raw()) == -1)
     }
 }

@@ -9,7 +9,7 @@ use super::asleep;
 use super::foreign;
 use super::node::{Event, Node, Place, State, referent};
 use super::subclasses::Turn;
-use super::world::{Answer, Reach, World};
+use super::world::{self, Answer, Reach, World};
 use crate::capi::Object;
 use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
@@ -461,6 +461,9 @@ impl Plan<'_> {
             if !same {
                 return Err("a variable that its import reads has another value");
             }
+        }
+        if node.name == "warnings" && !world::has_no_warning_options() {
+            return Err("there are options for warnings");
         }
         if node.host && process::uname().ok() != self.store.host {
             return Err("the machine has another name");

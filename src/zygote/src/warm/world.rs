@@ -445,6 +445,14 @@ pub fn items(list: &Object) -> Option<Vec<Object>> {
     }
 }
 
+/// Is `sys.warnoptions`, which `warnings` reads when it is imported, empty?
+pub fn has_no_warning_options() -> bool {
+    // SAFETY: the GIL is held; a live object.
+    capi::sys(c"warnoptions").is_some_and(|options| unsafe {
+        ffi::PyList_CheckExact(options.raw()) != 0 && ffi::PyList_Size(options.raw()) == 0
+    })
+}
+
 /// What setuptools adds at start-up answers for `distutils` and `pip` only, unless they are asked for by a test suite
 /// (`_distutils_hack/__init__.py`). None of them is kept warm.
 fn is_distutils_finder(finder: &Object) -> bool {
