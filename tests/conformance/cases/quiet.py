@@ -370,7 +370,7 @@ BEFORE = {
     "found-descriptor-closed": "import os\nf = open('x.py')\nos.close(f.fileno())\n",
     "found-descriptor-of-two-readers": "f = open('x.py')\ng = open(f.fileno())\n",
     "found-mode": "class R:\n    def __repr__(self):\n        print('repr')\n        return 'x'\nf = open('x.py')\nf.mode = R()\n",
-    "found-shutdown-profiled": "import sys, threading\ndef p(f, e, a):\n    print(e, f.f_code.co_name)\nsys.setprofile(p)\n",
+    "found-shutdown-profiled": "import sys, threading\ndef p(f, e, a):\n    if f.f_code.co_name == '_shutdown' and e != 'c_call' and e != 'c_return':\n        print(e)\nsys.setprofile(p)\n",
     "found-shutdown-traced": "import sys, threading\ndef p(f, e, a):\n    print(e, f.f_code.co_name)\nsys.settrace(p)\n",
     "found-main-thread-asked": "import threading\ndef g(self, name):\n    print('get', name)\n    return object.__getattribute__(self, name)\nthreading.Thread.__getattribute__ = g\n",
     "found-main-thread-stops": "import threading\nthreading._main_thread._stop = lambda: print('stop')\n",
