@@ -381,6 +381,7 @@ BEFORE = {
     "found-popen-profiled": "import sys, subprocess\nq = subprocess.Popen(['true'])\nq.wait()\nsys.modules.pop('threading', 0)\ndef f(f, e, a, w=sys.stdout.write):\n    w(e + f.f_code.co_name)\nsys.setprofile(f)\n",
     "found-popen-asked": "import subprocess, os\nclass R:\n    def __bool__(self, w=os.write):\n        w(1, b'bool')\n        return True\np = subprocess.Popen(['true'])\np.wait()\np._child_created = R()\n",
     "found-popen-property": "import subprocess, os\np = subprocess.Popen(['true'])\np.wait()\nsubprocess.Popen._child_created = property(lambda self, w=os.write: w(1, b'get'))\n",
+    "found-popen-descriptor": "import subprocess, os\nclass D:\n    def __get__(self, instance, owner, w=os.write):\n        w(1, b'get')\n        return True\np = subprocess.Popen(['true'])\np.wait()\nsubprocess.Popen._child_created = D()\n",
     "found-archive-property": "import zipfile, io, os\nz = zipfile.ZipFile(io.BytesIO(), 'w')\nz.close()\nzipfile.ZipFile.fp = property(lambda self, w=os.write: w(1, b'get'))\n",
     "found-socket-asked": "import socket\ns = socket.socket()\nsocket.socket.fileno = lambda s: print('fileno') or 1\n",
     "found-socket-closed-and-asked": "import socket\ns = socket.socket()\ns.close()\nsocket.socket.fileno = lambda s: print('fileno') or 1\n",

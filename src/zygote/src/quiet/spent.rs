@@ -95,29 +95,32 @@ pub unsafe fn is_spent(layout: &Layout, library: &[u8], object: usize) -> bool {
     spent
 }
 
-/// The class itself, or `None` where another one is between it and `object`.
-unsafe fn own_class(class: usize) -> Option<Object> {
+/// What a class has by itself, if there is nothing between it and `object`. Not by way of its attributes: a descriptor may be code.
+unsafe fn own_names(class: usize) -> Option<Object> {
     // SAFETY: the GIL is held; a live class.
     unsafe {
         let class = Object::share(class as *mut PyObject)?;
-        let base = Object::share((&raw mut ffi::PyBaseObject_Type).cast())?;
-        let is_plain = ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type
-            && class.attribute(c"__base__")?.raw() == base.raw()
-            && class.attribute(c"__getattribute__")?.raw() == base.attribute(c"__getattribute__")?.raw();
-        is_plain.then_some(class)
+        (ffi::Py_TYPE(class.raw()) == &raw mut ffi::PyType_Type).then_some(())?;
+        (class.attribute(c"__base__")?.raw() == (&raw mut ffi::PyBaseObject_Type).cast()).then_some(())?;
+        class.attribute(c"__dict__")
     }
 }
 
 unsafe fn is_done_with(layout: &Layout, library: &[u8], known: &Class, object: usize) -> Option<bool> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        let class = own_class(type_of(object))?;
+        let names = own_names(type_of(object))?;
+        let general = |name: &CStr| {
+            let value = Object::own(ffi::PyMapping_GetItemString(names.raw(), name.as_ptr()));
+            ffi::PyErr_Clear();
+            value
+        };
         for method in known.methods {
-            let function = class.attribute(method)?;
+            let function = general(method)?;
             known.files.iter().any(|file| comes_from(function.raw(), library, file, method)).then_some(())?;
         }
-        known.without.is_none_or(|name| class.attribute(name).is_none()).then_some(())?;
-        ffi::PyErr_Clear();
+        let absent = known.without.iter().chain(&[c"__getattribute__", c"__getattr__"]);
+        absent.into_iter().all(|name| general(name).is_none()).then_some(())?;
         let own = Object::own(PyObject_GenericGetDict(object as *mut PyObject, std::ptr::null_mut()))?;
         has_plain_keys(layout, own.raw()).then_some(())?;
         let get = |name: &CStr| ffi::PyDict_GetItemString(own.raw(), name.as_ptr());
@@ -127,9 +130,7 @@ unsafe fn is_done_with(layout: &Layout, library: &[u8], known: &Class, object: u
             value.is_null() || [ffi::Py_None(), ffi::Py_True(), ffi::Py_False()].contains(&value)
         };
         for name in known.others.iter().chain([&known.attribute]) {
-            let general = class.attribute(name);
-            ffi::PyErr_Clear();
-            is_plain(general.map_or(std::ptr::null_mut(), |value| value.raw())).then_some(())?;
+            general(name).is_none_or(|value| is_plain(value.raw())).then_some(())?;
         }
         known.others.iter().filter(|name| **name != c"file").all(|name| is_plain(get(name))).then_some(())?;
         let is_replaced = known.methods.iter().any(|method| !get(method).is_null());
