@@ -2,7 +2,6 @@
 # Nothing of it lives on in the zygote.
 
 import _thread
-import atexit
 import gc
 import sys
 import _weakref
@@ -48,6 +47,14 @@ def is_heard():
     return bool(heard)
 
 
+def starts():
+    try:
+        _thread.start_new_thread(int, ())
+        return True
+    except RuntimeError:
+        return False
+
+
 # What the caches of abstract classes call when a class goes (Modules/_abc.c).
 destroy = next(
     found.__callback__
@@ -58,17 +65,6 @@ destroy = next(
 )
 reference = _weakref.ref(Deleted, callback)
 add_hook = sys.addaudithook
-def starts():
-    try:
-        _thread.start_new_thread(int, ())
-        return True
-    except RuntimeError:
-        return False
-
-
-# What start-up wants to be called at the end of threads is none of the fork's.
-sys.modules.pop("threading", None)
-register = atexit.register
 set_threshold = gc.set_threshold
 set_debug = gc.set_debug
 callbacks = gc.callbacks

@@ -154,6 +154,23 @@ impl Drop for Object {
     }
 }
 
+/// A function of C's, as an object. `this` is what it gets as its first argument; null for nothing.
+pub fn function(
+    name: &'static std::ffi::CStr,
+    function: ffi::PyMethodDefPointer,
+    flags: c_int,
+    this: *mut PyObject,
+) -> Option<Object> {
+    let method = Box::leak(Box::new(ffi::PyMethodDef {
+        ml_name: name.as_ptr(),
+        ml_meth: function,
+        ml_flags: flags,
+        ml_doc: std::ptr::null(),
+    }));
+    // SAFETY: the GIL is held; the method lives for ever.
+    unsafe { Object::own(ffi::PyCFunction_NewEx(method, this, std::ptr::null_mut())) }
+}
+
 /// `sys.NAME`, borrowed; `None` if there is no such attribute.
 pub fn sys(name: &std::ffi::CStr) -> Option<Object> {
     // SAFETY: a C string; the answer is borrowed.

@@ -30,6 +30,7 @@ mod serve;
 mod spare;
 mod trace;
 mod warm;
+mod watchers;
 mod worker;
 
 /// Lets `pyzy doctor` see which version this file is.

@@ -7,7 +7,7 @@
 //! that is not there, and compares the structure before and after.
 
 use crate::capi::{Object, Symbol};
-use crate::spare;
+use crate::{quiet, spare};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::start::NO_DIRECTORY;
 use pyzy_sys::file::Fd;
@@ -87,7 +87,8 @@ fn rehearse(report: &Fd) {
     BEFORE.store(Box::into_raw(Box::new(words(config))), Relaxed);
     REPORT.store(report.number(), Relaxed);
     let _ = signal::set_mask(0);
-    if register().is_some() {
+    // Its configuration is whole then.
+    if quiet::call_at_end(c"compare", compare).is_some() {
         // SAFETY: the GIL is held; the process ends afterwards.
         unsafe { Py_RunMain() };
     }
@@ -97,28 +98,7 @@ unsafe extern "C" {
     fn Py_RunMain() -> libc::c_int;
 }
 
-/// Has `compare` called while the interpreter finalises: its configuration is whole then.
-fn register() -> Option<()> {
-    let method = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: c"compare".as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: compare },
-        ml_flags: ffi::METH_NOARGS,
-        ml_doc: std::ptr::null(),
-    }));
-    // SAFETY: the GIL is held; live objects; the method lives for ever.
-    unsafe {
-        // What start-up wants to be called at the end of threads is not the fork's.
-        if ffi::PyDict_DelItemString(ffi::PyImport_GetModuleDict(), c"threading".as_ptr()) < 0 {
-            ffi::PyErr_Clear();
-        }
-        let function = Object::own(ffi::PyCFunction_NewEx(method, std::ptr::null_mut(), std::ptr::null_mut()))?;
-        let atexit = Object::own(ffi::PyImport_ImportModule(c"atexit".as_ptr()))?;
-        let register = atexit.attribute(c"register")?;
-        let arguments = Object::own(ffi::PyTuple_Pack(1, function.raw()))?;
-        Object::own(ffi::PyObject_CallObject(register.raw(), arguments.raw())).map(drop)
-    }
-}
-
+/// While the interpreter finalises.
 unsafe extern "C" fn compare(_self: *mut PyObject, _arguments: *mut PyObject) -> *mut PyObject {
     if let Some(config) = config() {
         // SAFETY: stored by `rehearse`, never freed.
@@ -129,7 +109,6 @@ unsafe extern "C" fn compare(_self: *mut PyObject, _arguments: *mut PyObject) ->
             let _ = net::send(REPORT.load(Relaxed), &place.to_ne_bytes(), &[]);
         }
     }
-    // What start-up has registered is older, and nobody's to call here.
     process::exit(0)
 }
 

@@ -32,12 +32,14 @@ pub mod uses;
 
 use crate::capi::{self, Object};
 use crate::names::{self, Name};
+use crate::watchers::Watchers;
 use kinds::Kinds;
 pub use layout::{HEAD, Layout, word};
 use libc::{c_char, c_int};
 pub use libraries::{MODULES as KNOWN_EXTENSIONS, home_of, is_silent_extension};
 pub use objects::{Kept, Rest};
 use pyo3::ffi::{self, PyObject};
+pub use shutdown::call_at_end;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering::Relaxed};
 use streams::Streams;
@@ -59,8 +61,7 @@ struct Ground {
     filters: usize,
     rules: Vec<usize>,
     libraries: libraries::Known,
-    /// Functions that answer None if nobody watches, and their arguments.
-    questions: Vec<(Object, Object)>,
+    watchers: Watchers,
 }
 
 /// An entry of `PyImport_Inittab` (`Include/cpython/import.h`).
@@ -257,8 +258,8 @@ impl Ground {
             let filters = filters.raw() as usize;
             let old = objects::Old::look(&layout, &kinds)?;
             let marker = Object::own(ffi::PyList_New(0))?;
-            let questions = questions()?;
-            Some(Ground { layout, kinds, marker, old, filters, rules, libraries, questions })
+            let watchers = Watchers::find()?;
+            Some(Ground { layout, kinds, marker, old, filters, rules, libraries, watchers })
         }
     }
 
@@ -291,22 +292,13 @@ impl Ground {
     /// All but the objects, and how many threads there are.
     fn may_be_silent(&self, streams: &Streams) -> bool {
         self.layout.has_no_audit_hooks()
-            && self.is_unwatched()
+            && self.watchers.are_none()
             && (!GC_SEEN.load(Relaxed) || collector::is_plain(&self.layout))
             && self.libraries.are_all_known()
             && crate::warm::has_only_silent_extensions()
             && self.modules_are_plain()
             && self.warnings_are_as_before()
             && streams.are_as_before(&self.kinds)
-    }
-
-    /// Is no function of the script's told of what is run: traced, profiled, monitored?
-    fn is_unwatched(&self) -> bool {
-        // SAFETY: the GIL is held; live objects.
-        self.questions.iter().all(|(function, arguments)| unsafe {
-            let answer = Object::own(ffi::PyObject_CallObject(function.raw(), arguments.raw()));
-            answer.is_some_and(|answer| answer.raw() == ffi::Py_None())
-        })
     }
 
     /// No keys in the modules' table that are code when looked up.
@@ -349,22 +341,6 @@ impl Ground {
         filters_of(&names::UNDER_WARNINGS)
             .is_some_and(|filters| as_before(&filters) && items(&filters).is_some_and(|now| self.have_no_louder(&now)))
             && (!is_imported || filters_of(&names::WARNINGS).is_some_and(|filters| as_before(&filters)))
-    }
-}
-
-/// `sys.gettrace`, `sys.getprofile`, and since 3.12 `sys.monitoring.get_tool` of each number (`sys/monitoring`, PEP 669).
-fn questions() -> Option<Vec<(Object, Object)>> {
-    // SAFETY: the GIL is held; live objects.
-    unsafe {
-        let none = || Object::own(ffi::PyTuple_New(0));
-        let mut questions = vec![(capi::sys(c"gettrace")?, none()?), (capi::sys(c"getprofile")?, none()?)];
-        if let Some(monitoring) = capi::sys(c"monitoring") {
-            for number in 0..6 {
-                let number = Object::own(ffi::PyLong_FromLong(number))?;
-                questions.push((monitoring.attribute(c"get_tool")?, Object::own(ffi::PyTuple_Pack(1, number.raw()))?));
-            }
-        }
-        Some(questions)
     }
 }
 

@@ -132,7 +132,9 @@ fn report(to: &Fd) {
     unsafe {
         if let Some((layout, globals)) = measure() {
             END.store(Box::into_raw(Box::new(End { layout, to: to.number(), before: state(), globals })), Relaxed);
-            finalise();
+            if super::call_at_end(c"at_end", at_end).is_some() {
+                crate::capi::Py_FinalizeEx();
+            }
         }
     }
 }
@@ -153,26 +155,7 @@ fn state() -> Vec<usize> {
     memory(unsafe { ffi::PyInterpreterState_Get() } as usize, 1 << 20).unwrap_or_default()
 }
 
-/// Finalises, and comes by `at_end`: what start-up has registered is older, and not called.
-unsafe fn finalise() -> Option<()> {
-    // SAFETY: the GIL is held; live objects; a definition that lives on.
-    unsafe {
-        let end = END.load(Relaxed).as_ref()?;
-        let function = Box::leak(Box::new(ffi::PyMethodDef {
-            ml_name: c"at_end".as_ptr(),
-            ml_meth: ffi::PyMethodDefPointer { PyCFunction: at_end },
-            ml_flags: ffi::METH_NOARGS,
-            ml_doc: std::ptr::null(),
-        }));
-        let function = Object::own(ffi::PyCFunction_NewEx(function, std::ptr::null_mut(), std::ptr::null_mut()))?;
-        let arguments = Object::own(ffi::PyTuple_Pack(1, function.raw()))?;
-        let register = Object::share(ffi::PyDict_GetItemString(end.globals.raw(), c"register".as_ptr()))?;
-        Object::own(ffi::PyObject_CallObject(register.raw(), arguments.raw()))?;
-        crate::capi::Py_FinalizeEx();
-        None
-    }
-}
-
+/// While the fork finalises its interpreter.
 unsafe extern "C" fn at_end(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
     // SAFETY: the GIL is held; stored by `report`.
     unsafe {

@@ -5,7 +5,7 @@
 
 use super::has_plain_keys;
 use super::layout::{Layout, UNKNOWN};
-use crate::capi::{Object, Symbol};
+use crate::capi::{self, Object, Symbol};
 use crate::names;
 use pyo3::ffi::{self, PyObject};
 use std::ffi::{CStr, CString};
@@ -64,6 +64,25 @@ pub fn registered() -> usize {
 /// What has been registered since is gone again.
 pub fn forget(registered: usize) {
     REGISTERED.store(registered, Relaxed);
+}
+
+/// In a throw-away fork that is about to finalise its interpreter: has a function called that ends it. What start-up has
+/// registered is older and so comes later, and what it wants to be called at the end of threads is not called.
+pub fn call_at_end(name: &'static CStr, function: ffi::PyCFunction) -> Option<()> {
+    let function = ffi::PyMethodDefPointer { PyCFunction: function };
+    let function = capi::function(name, function, ffi::METH_NOARGS, std::ptr::null_mut())?;
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        let modules = ffi::PyImport_GetModuleDict();
+        if let Some(threading) = names::item(modules, &names::THREADING) {
+            ffi::PyDict_DelItem(modules, names::THREADING.raw());
+            // To free it would end what it holds.
+            threading.into_raw();
+        }
+        let register = Object::own(ffi::PyImport_ImportModule(c"atexit".as_ptr()))?.attribute(c"register")?;
+        let arguments = Object::own(ffi::PyTuple_Pack(1, function.raw()))?;
+        Object::own(ffi::PyObject_CallObject(register.raw(), arguments.raw())).map(drop)
+    }
 }
 
 unsafe extern "C" fn register(

@@ -34,6 +34,8 @@ enum Value {
     Number,
 }
 
+const NONE: Class = Class { files: &[], methods: &[], attribute: c"", others: &[], value: Value::None, without: None };
+
 const CLASSES: [Class; 4] = [
     Class {
         files: &["subprocess.py"],
@@ -41,32 +43,24 @@ const CLASSES: [Class; 4] = [
         attribute: c"returncode",
         others: &[c"_child_created"],
         value: Value::Number,
-        without: None,
+        ..NONE
     },
-    Class {
-        files: &["zipfile.py", "zipfile/__init__.py"],
-        methods: &[c"__del__", c"close"],
-        attribute: c"fp",
-        others: &[],
-        value: Value::None,
-        without: None,
-    },
+    Class { files: &["zipfile.py", "zipfile/__init__.py"], methods: &[c"__del__", c"close"], attribute: c"fp", ..NONE },
     Class {
         files: &["tempfile.py"],
         methods: &[c"__del__", c"cleanup"],
         attribute: c"cleanup_called",
-        others: &[],
         value: Value::True,
-        without: None,
+        ..NONE
     },
     // Before 3.12.
     Class {
         files: &["tempfile.py"],
         methods: &[c"__del__", c"close"],
         attribute: c"close_called",
-        others: &[c"file"],
         value: Value::True,
         without: Some(c"cleanup"),
+        ..NONE
     },
 ];
 
@@ -132,7 +126,7 @@ unsafe fn is_done_with(layout: &Layout, library: &[u8], known: &Class, object: u
         for name in known.others.iter().chain([&known.attribute]) {
             general(name).is_none_or(|value| is_plain(value.raw())).then_some(())?;
         }
-        known.others.iter().filter(|name| **name != c"file").all(|name| is_plain(get(name))).then_some(())?;
+        known.others.iter().all(|name| is_plain(get(name))).then_some(())?;
         let is_replaced = known.methods.iter().any(|method| !get(method).is_null());
         let is_so = match known.value {
             Value::None => value == ffi::Py_None(),

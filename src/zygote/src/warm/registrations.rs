@@ -6,7 +6,7 @@
 
 use super::node::text;
 use super::record::{Recorder, item};
-use crate::capi::Object;
+use crate::capi::{self, Object};
 use pyo3::ffi::{self, PyObject};
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -46,14 +46,8 @@ static IMPORTLIB: AtomicPtr<Replaced> = AtomicPtr::new(std::ptr::null_mut());
 type Function = unsafe extern "C" fn(*mut PyObject, *mut PyObject, *mut PyObject) -> *mut PyObject;
 
 fn function(name: &'static CStr, function: Function) -> Option<Object> {
-    let method = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunctionWithKeywords: function },
-        ml_flags: ffi::METH_VARARGS | ffi::METH_KEYWORDS,
-        ml_doc: std::ptr::null(),
-    }));
-    // SAFETY: the GIL is held; the method lives for ever.
-    unsafe { Object::own(ffi::PyCFunction_NewEx(method, std::ptr::null_mut(), std::ptr::null_mut())) }
+    let function = ffi::PyMethodDefPointer { PyCFunctionWithKeywords: function };
+    capi::function(name, function, ffi::METH_VARARGS | ffi::METH_KEYWORDS, std::ptr::null_mut())
 }
 
 impl Replaced {

@@ -228,14 +228,7 @@ fn sequence(items: impl Iterator<Item = Option<Object>>) -> Option<Object> {
 type Function = unsafe extern "C" fn(*mut PyObject, *mut PyObject) -> *mut PyObject;
 
 fn function(name: &'static CStr, function: Function) -> Option<Object> {
-    let method = Box::leak(Box::new(ffi::PyMethodDef {
-        ml_name: name.as_ptr(),
-        ml_meth: ffi::PyMethodDefPointer { PyCFunction: function },
-        ml_flags: ffi::METH_O,
-        ml_doc: std::ptr::null(),
-    }));
-    // SAFETY: the GIL is held; the method lives for ever.
-    unsafe { Object::own(ffi::PyCFunction_NewEx(method, std::ptr::null_mut(), std::ptr::null_mut())) }
+    crate::capi::function(name, ffi::PyMethodDefPointer { PyCFunction: function }, ffi::METH_O, std::ptr::null_mut())
 }
 
 static SEND: std::sync::atomic::AtomicI32 = std::sync::atomic::AtomicI32::new(-1);

@@ -5,7 +5,7 @@
 //! its address, and one that is not the allocator's goes to `free` (`Objects/obmalloc.c`, pymalloc_free).
 
 use super::node::Node;
-use crate::capi::Object;
+use crate::capi::{self, Object};
 use libc::{c_int, c_void};
 use pyo3::ffi::{self, PyObject};
 use std::ffi::CStr;
@@ -82,13 +82,8 @@ impl Row {
             BLOCKS_NOW.store(Box::into_raw(Box::new(Blocks { free, usual, left: 0 })), Relaxed);
             let row = Row { makers, range };
             for (namespace, name, usual) in &row.makers {
-                let method = Box::leak(Box::new(ffi::PyMethodDef {
-                    ml_name: name.as_ptr(),
-                    ml_meth: ffi::PyMethodDefPointer { PyCFunction: make },
-                    ml_flags: ffi::METH_VARARGS,
-                    ml_doc: std::ptr::null(),
-                }));
-                let ours = Object::own(ffi::PyCFunction_NewEx(method, usual.raw(), std::ptr::null_mut()));
+                let make = ffi::PyMethodDefPointer { PyCFunction: make };
+                let ours = capi::function(name, make, ffi::METH_VARARGS, usual.raw());
                 let put = ours.map(|ours| ffi::PyDict_SetItemString(namespace.raw(), name.as_ptr(), ours.raw()));
                 (put == Some(0)).then_some(())?;
             }

@@ -8,6 +8,7 @@ use super::node::{Content, Node, text};
 use super::record::item;
 use crate::capi::{self, Object};
 use crate::quiet::Layout;
+use crate::watchers::Watchers;
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
 use pyzy_sys::file;
@@ -99,8 +100,7 @@ pub struct World {
     loaders: Object,
     /// File names that a finder takes for a module, after its name.
     suffixes: Vec<Vec<u8>>,
-    questions: Vec<Object>,
-    tools: Option<Object>,
+    watchers: Watchers,
     locks: Object,
     /// First names, by the bytes before the first dot of a file's name.
     names: HashMap<Vec<u8>, usize>,
@@ -185,11 +185,6 @@ impl World {
             (ffi::Py_TYPE(library.raw()) as *mut PyObject == finder.raw()).then_some(())?;
             library.attribute(c"_loaders")?
         };
-        let monitoring = capi::sys(c"monitoring");
-        let tools = match monitoring {
-            Some(module) => Some(module.attribute(c"get_tool")?),
-            None => None,
-        };
         Some(World {
             paths,
             modules,
@@ -199,8 +194,7 @@ impl World {
             finder,
             suffixes: suffixes(&loaders)?,
             loaders,
-            questions: vec![capi::sys(c"gettrace")?, capi::sys(c"getprofile")?],
-            tools,
+            watchers: Watchers::find()?,
             locks: inner.attribute(c"_module_locks")?,
             names: HashMap::new(),
             searched: RefCell::new(Vec::new()),
@@ -288,21 +282,8 @@ impl World {
             if self.classes.iter().any(|(class, content)| !content.is_in(layout, class.raw(), &[])) {
                 return Err("importlib was changed");
             }
-            let is_none = |answer: Option<Object>| answer.is_some_and(|a| a.raw() == ffi::Py_None());
-            for question in &self.questions {
-                if !is_none(Object::own(ffi::PyObject_CallObject(question.raw(), std::ptr::null_mut()))) {
-                    return Err("a trace or profile function is set");
-                }
-            }
-            if let Some(tools) = &self.tools {
-                for number in 0..6 {
-                    let free = Object::own(ffi::PyLong_FromLong(number))
-                        .and_then(|n| Object::own(ffi::PyTuple_Pack(1, n.raw())))
-                        .and_then(|arguments| Object::own(ffi::PyObject_CallObject(tools.raw(), arguments.raw())));
-                    if !is_none(free) {
-                        return Err("a tool monitors the interpreter");
-                    }
-                }
+            if !self.watchers.are_none() {
+                return Err("a function or a tool is told of what is run");
             }
         }
         Ok(())
