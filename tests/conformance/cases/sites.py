@@ -41,13 +41,13 @@ for name, (custom, script) in {
     "makes-a-loud-class-to-assign": ("import sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.Loud = Loud\nclass Still: pass\nsys.still = Still()\n", "import sys\nsys.still.__class__ = sys.Loud\nprint('script')\n"),
     "imports-subprocess": ("import subprocess, sys\n", "import sys, subprocess\nsubprocess.run(['true'])\nprint('script')\n"),
     "imports-gc": ("import gc\n", "print('script')\n"),
-    "sets-up-gc": ("import gc\ngc.callbacks.append(lambda phase, info: print(phase))\n", "print('script')\n"),
     "freezes-gc": ("import gc, sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.loud = [Loud()]\ngc.freeze()\n", "print('script')\n"),
     "registers-with-threading": ("import threading\nthreading._register_atexit(print, 'registered')\n", "print('script')\n"),
     "registers-and-finalizes": ("import weakref, sys\nclass C: pass\nsys.c = C()\nweakref.finalize(sys.c, print, 'finalized')\n", "import atexit\natexit.register(print, 'first')\nprint('script')\n"),
     "registers-what-is-loud": ("import atexit, sys\nclass Loud:\n    def __del__(self):\n        print('del')\nsys.kept = []\natexit.register(lambda: sys.kept.append(Loud()))\n", "print('script')\n"),
 }.items():
-    case("site/leaves/" + name, "x.py", files={"x.py": script, "lib/sitecustomize.py": custom}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
+    case("site/leaves/" + name, "x.py", files={"x.py": script, "lib/sitecustomize.py": custom}, env={"PYTHONPATH": "@DIR@/lib"})
+case("site/leaves/sets-up-gc", "x.py", files={"x.py": "print('script')\n", "lib/sitecustomize.py": "import gc\ngc.callbacks.append(lambda phase, info: print(phase))\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 
 case("site/sitecustomize-fails", "x.py", files={"x.py": "print('script')\n", "lib/sitecustomize.py": "1 / 0\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 case("site/sitecustomize-opens-a-file", "x.py", files={"x.py": "import sys\nsys.log.write('x')\nprint(sys.log.fileno())\n", "lib/sitecustomize.py": "import sys\nsys.log = open('log', 'a')\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)

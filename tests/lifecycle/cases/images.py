@@ -476,6 +476,20 @@ def counts(w):
     check(min(faults) <= 400, "page faults of a run", faults)
 
 
+@test("image/blocks", each=True)
+def blocks(w):
+    """What a run allocates lies together, and so changes few pages: nothing that was free in the captured heap is handed out."""
+    restored(w)
+    script = w.script(
+        "blocks.py",
+        "import ctypes\nmalloc = ctypes.CDLL(None).malloc\nmalloc.restype, malloc.argtypes = ctypes.c_void_p, [ctypes.c_size_t]\n"
+        "blocks = sorted(malloc(size) for size in range(24, 1033, 16))\nprint(len({block >> 12 for block in blocks}))\n",
+    )
+    # 64 blocks of 528 bytes on the average are nine pages.
+    pages = [int(w.expect(w.call(script), "warm", None).out) for _ in range(3)]
+    check(min(pages) <= 24, "pages of 64 blocks", pages)
+
+
 @test("image/debuggable", each=True)
 def debuggable(w):
     """With PYZY_DEBUGGABLE code is mapped from its own files; without, from the image."""

@@ -88,6 +88,18 @@ def start_up(w):
         w.stop_zygotes()
 
 
+@test("quiet/start-up-that-listens", each=True)
+def start_up_that_listens(w):
+    """Who is told of collections would be told of ours: no zygote."""
+    w.changes["PYTHONPATH"] = w.work + "/site"
+    for number, text in enumerate(("gc.callbacks.append(lambda *a: None)", "gc.set_debug(gc.DEBUG_UNCOLLECTABLE)")):
+        w.script("site/sitecustomize.py", "import gc\n%s\n" % text)
+        w.expect(w.call(), "no-zygote" if number == 0 else "startup-impure")
+        w.settle()
+        w.expect(w.call(), "startup-impure")
+        equal(w.zygotes(), [], "zygotes")
+
+
 @test("quiet/start-up-once", each=True)
 def start_up_once(w):
     """What start-up registers for the end, and what it leaves behind, is for those who run scripts: nothing of it is called in a zygote."""
@@ -116,8 +128,6 @@ def start_up_once(w):
 @test("quiet/ctypes", "strace", each=True)
 def calls_by_ctypes(w):
     """What is called through ctypes may do anything."""
-    if w.call("-c", "import sys; print('threading' in sys.modules)").out != b"False\n":
-        raise Skip("start-up imports threading, whose end is code")
     w.changes["PYZY_PRELOAD"] = "ctypes"
     w.prime()
     done = w.call(w.script("warm.py", "import ctypes\n"))
