@@ -6,7 +6,7 @@ mod locate_world;
 
 use std::hash::Hasher;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::symlink;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use locate_world::{Environ, Real, Scratch, pyenv_root, pyenv_versions, run, run_found};
@@ -34,6 +34,40 @@ impl Pyenv {
                 None
             }
         }
+    }
+
+    /// A pyenv of the test's own, with the installed one's scripts and versions: its global file can be written to,
+    /// and `empty` is a version without a program. `system/python3` beside it is the newest. `None` when the scripts
+    /// are not where they usually are.
+    fn copy(test: &str) -> Option<Pyenv> {
+        let mut pyenv = Pyenv::find(test)?;
+        let (from, to) = (pyenv.root.clone(), pyenv.scratch.dir("pyenv"));
+        let shim = std::fs::read_to_string(from.join("shims/python3")).expect("a shim");
+        if !from.join("libexec/pyenv").exists() || shim.matches(&*from.to_string_lossy()).count() != 3 {
+            println!("skipped: pyenv is not installed in its root");
+            return None;
+        }
+        for dir in ["libexec", "pyenv.d"] {
+            symlink_all(&from.join(dir), &pyenv.scratch.dir(&format!("pyenv/{dir}")));
+        }
+        let shim = shim.replace(&*from.to_string_lossy(), &to.to_string_lossy());
+        program(&pyenv.scratch.dir("pyenv/shims").join("python3"), &shim);
+        symlink_all(&from.join("versions"), &pyenv.scratch.dir("pyenv/versions"));
+        pyenv.scratch.dir("pyenv/versions/empty/bin");
+        let newest = to.join("versions").join(pyenv.newest()).join("bin/python3");
+        symlink(newest, pyenv.scratch.dir("system").join("python3")).expect("a link");
+        pyenv.root = to;
+        Some(pyenv)
+    }
+
+    /// The usual environment with `system` on PATH, behind the shims and what a case puts there.
+    fn with_system(&self, before: &[&Path], more: &[&str]) -> Environ {
+        let (shims, system) = (self.root.join("shims"), self.scratch.0.join("system"));
+        let dirs = [&*shims].into_iter().chain(before.iter().copied());
+        let dirs = dirs.chain([&*system, Path::new("/usr/bin"), Path::new("/bin")]);
+        let mut environ = self.environ(more);
+        environ[0] = [b"PATH=", std::env::join_paths(dirs).expect("no colons").as_bytes()].concat();
+        environ
     }
 
     fn oldest(&self) -> &str {
@@ -103,6 +137,18 @@ impl Pyenv {
         });
         lines.collect()
     }
+}
+
+/// A link for everything in `from`, in `to`.
+fn symlink_all(from: &Path, to: &Path) {
+    for entry in std::fs::read_dir(from).into_iter().flatten().flatten() {
+        symlink(entry.path(), to.join(entry.file_name())).expect("a link");
+    }
+}
+
+fn program(path: &Path, text: &str) {
+    std::fs::write(path, text).expect("a file");
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("its mode");
 }
 
 fn shim_on_path(environ: &[&[u8]]) -> PathBuf {
@@ -207,6 +253,93 @@ fn versions() {
     pyenv.same("python-X.Y", &deep, &pyenv.environ(&[&format!("PYENV_VERSION=python-{}", minor(&old))]));
     pyenv.same("the major version", &deep, &pyenv.environ(&["PYENV_VERSION=3"]));
     pyenv.same("empty", &deep, &pyenv.environ(&["PYENV_VERSION="]));
+}
+
+/// `system`, several versions, and those that are not there, by the variable and by every kind of file.
+#[test]
+fn system_and_several() {
+    let Some(pyenv) = Pyenv::copy("locate-system") else { return };
+    let (old, new) = (pyenv.oldest().to_string(), pyenv.newest().to_string());
+    let minor = |v: &str| v.rsplit_once('.').map(|(m, _)| m.to_string()).expect("three numbers");
+    let project = pyenv.scratch.dir("project/src");
+    for versions in [
+        "system".to_string(),
+        format!("system:{old}"),
+        format!("{old}:system"),
+        format!("{old}:{new}"),
+        format!("python-{}:system:{new}", minor(&old)),
+        format!("empty:{old}"),
+        "empty".into(),
+        "0.0.1".into(),
+        "python-0.0".into(),
+        "0.0t".into(),
+        "system:0.0.1:no_such".into(),
+        format!("0.0.1:{old}"),
+    ] {
+        pyenv.same(&versions, &project, &pyenv.with_system(&[], &[&format!("PYENV_VERSION={versions}")]));
+    }
+    let texts = [
+        "system\n".to_string(),
+        "# ours\n\n \tsystem trailing words\r\n".into(),
+        format!("system\n#{old}\n{old}\n"),
+        format!("{old}\r\nsystem"),
+        format!("{old}:system\n"),
+        String::new(),
+        "\n".into(),
+        "# nothing\n \t\n\r\n#".into(),
+    ];
+    // An empty file does not send pyenv on to the next one: this one would be another version.
+    std::fs::write(pyenv.root.join("version"), &old).expect("a version file");
+    for text in &texts {
+        std::fs::write(pyenv.scratch.0.join("project/.python-version"), text).expect("a version file");
+        pyenv.same(&format!("local: {text:?}"), &project, &pyenv.with_system(&[], &["PYENV_VERSION="]));
+    }
+    for text in &texts {
+        std::fs::write(pyenv.root.join("version"), text).expect("a version file");
+        pyenv.same(&format!("global: {text:?}"), &pyenv.scratch.0, &pyenv.with_system(&[], &[]));
+    }
+    std::fs::remove_file(pyenv.root.join("version")).expect("it is there");
+    pyenv.same("no version file", &pyenv.scratch.0, &pyenv.with_system(&[], &[]));
+}
+
+/// What pyenv-which passes over on PATH for `system`, and what `pyenv exec` makes of PATH.
+#[test]
+fn system_along_path() {
+    let Some(pyenv) = Pyenv::copy("locate-system-path") else { return };
+    let oldest = pyenv.root.join("versions").join(pyenv.oldest()).join("bin");
+    let (data, dirs) = (pyenv.scratch.dir("data"), pyenv.scratch.dir("dirs"));
+    std::fs::write(data.join("python3"), "").expect("a file that is no program");
+    pyenv.scratch.dir("dirs/python3");
+    // Only its text begins as pyenv's root does.
+    let other = pyenv.scratch.dir("pyenv-of-another");
+    symlink(oldest.join("python3"), other.join("python3")).expect("a link");
+    // A link to the shim, which is passed over only when it is remembered.
+    let links = pyenv.scratch.dir("links");
+    symlink(pyenv.root.join("shims/python3"), links.join("python3")).expect("a link");
+    let remembered = format!("_PYENV_SHIM_PATHS_PYTHON3={}:/none", links.display());
+    let shims = pyenv.root.join("shims");
+    let system: &str = "PYENV_VERSION=system";
+    let cases: &[(&str, &[&Path], &[&str])] = &[
+        ("nothing more", &[], &[system]),
+        ("a descendant's level", &[], &[system, "SHLVL=4", "OLDPWD=/none", "PS1=x"]),
+        ("the shims again and again", &[&shims, &shims, Path::new("/none"), &shims], &[system]),
+        ("no program", &[&data, &dirs], &[system]),
+        ("a version's own directory", &[&oldest], &[system]),
+        ("a name that begins alike", &[&other], &[system]),
+        ("a remembered link", &[&links, &links], &[system, &remembered]),
+        ("empty and relative", &[Path::new(""), Path::new("rel"), Path::new("./*")], &[system]),
+        ("a version without it", &[&other], &["PYENV_VERSION=empty"]),
+    ];
+    for (case, before, more) in cases {
+        pyenv.same(case, &pyenv.scratch.0, &pyenv.with_system(before, more));
+    }
+    let mut environ = pyenv.with_system(&[&shims], &[system]);
+    environ[0] = [b"PATH=", links.as_os_str().as_bytes(), b":", &environ[0][5..], b"::"].concat();
+    pyenv.same("through a link", &pyenv.scratch.0, &environ);
+    // The machine's own, if it has one.
+    if Path::new("/usr/bin/python3").exists() {
+        pyenv.same("/usr/bin", &pyenv.scratch.0, &pyenv.environ(&[system]));
+    }
 }
 
 /// A link to pyenv's shim in another directory, and a call from a process that pyenv has started.

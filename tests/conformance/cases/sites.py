@@ -121,5 +121,5 @@ case("pyenv/local-file", "x.py a", files={"x.py": WHICH, ".python-version": "@FU
 case("pyenv/local-file-upward", "../../x.py", files={"x.py": WHICH, ".python-version": "@FULL@\n", "a/b/y": ""}, cwd="a/b", env={"PATH": PYENV_PATH, "PYENV_ROOT": "@PYENV@"}, **PYENV)
 case("pyenv/global", "x.py", WHICH, env={"PATH": PYENV_PATH, "PYENV_ROOT": "@PYENV@"}, route=ANY, **PYENV)
 case("pyenv/system", "x.py", WHICH, env={"PATH": PYENV_PATH, "PYENV_ROOT": "@PYENV@", "PYENV_VERSION": "system"}, route=ANY, **PYENV)
-case("pyenv/several", "x.py", WHICH, env={"PATH": PYENV_PATH, "PYENV_ROOT": "@PYENV@", "PYENV_VERSION": "@FULL@:system"}, route=ANY, **PYENV)
+case("pyenv/several", "x.py", WHICH, env={"PATH": PYENV_PATH, "PYENV_ROOT": "@PYENV@", "PYENV_VERSION": "@FULL@:system"}, **PYENV)
 case("pyenv/missing-version", "x.py", WHICH, env={"PATH": PYENV_PATH, "PYENV_ROOT": "@PYENV@", "PYENV_VERSION": "3.99.0"}, route=ANY, **PYENV)

@@ -137,7 +137,7 @@ pub enum How {
     Path,
     /// pyenv's shim stands on PATH, and this is what it would have run.
     Pyenv {
-        /// The version that pyenv selects.
+        /// The version that pyenv selects: a name, `system`, or several with colons between.
         version: Vec<u8>,
     },
     /// pyenv's shim stands on PATH and has to decide by itself.

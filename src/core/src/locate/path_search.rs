@@ -213,6 +213,25 @@ impl<'a, W: World> Search<'a, W> {
         Ok(None)
     }
 
+    /// Would [`Self::along_path`] pass over this file, as a shim of ours that stands for what comes after it? When it
+    /// has a pin or a venv, also as the end of a link, pyenv's own way through it is left as it is.
+    fn is_passed_over(&self, path: &[u8]) -> Result<bool, pyenv::Unclear> {
+        const SPEAKS: pyenv::Unclear = pyenv::Unclear("a shim of pyzy's with a pin or a venv is on PATH");
+        if !candidate::is_us(self.world, self.call.own, path) {
+            return Ok(false);
+        }
+        let mut at = path.to_vec();
+        for _ in 0..=MAX_LINKS {
+            let (dir, name) = (paths::parent(&at), paths::basename(&at));
+            if shims_file::lookup(self.world, dir, name).is_some() || venv::read(self.world, dir).is_some() {
+                return Err(SPEAKS);
+            }
+            let Ok(target) = self.world.readlink(&at) else { return Ok(true) };
+            at = if target.starts_with(b"/") { target } else { paths::join(paths::parent(&at), &target) };
+        }
+        Err(SPEAKS)
+    }
+
     /// The error when nothing has been found.
     pub fn nothing(&mut self, name: &[u8]) -> LocateError {
         let name = name.to_vec();
@@ -273,13 +292,12 @@ impl<'a, W: World> Search<'a, W> {
         let resolved = if candidate.relative || candidate.slashed || candidate.argv0.is_some() {
             Err(pyenv::Unclear("the shim was found through a relative path, an untidy one or a venv"))
         } else {
-            pyenv::resolve(self.world, self.call, &candidate.path, head)
+            pyenv::resolve(self.world, self.call, &candidate.path, head, &mut |file| self.is_passed_over(file))
         };
-        // pyenv-which goes on to the next version, or the system, when this one has no such program.
         let resolved = resolved.and_then(|choice| match candidate::look(self.world, self.call.own, &choice.file) {
             Ok(Kind::Interpreter) => Ok(choice),
-            Ok(_) => Err(pyenv::Unclear("the selected version's python is a script or a shim")),
-            Err(_) => Err(pyenv::Unclear("the selected version has no such program")),
+            Ok(_) => Err(pyenv::Unclear("the selected python is a script or a shim")),
+            Err(_) => Err(pyenv::Unclear("the selected python cannot be executed")),
         });
         match resolved {
             Err(pyenv::Unclear(why)) => {

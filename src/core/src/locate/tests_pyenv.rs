@@ -14,7 +14,9 @@ const PATH: &[u8] = b"PATH=/pyzy/shims:/pe/shims:/usr/bin";
 
 fn pyenv() -> Fake {
     let mut fake = installed();
-    fake.elf(b"/usr/bin/bash");
+    for tool in ["bash", "sed", "tr"] {
+        fake.elf(&[b"/usr/bin/", tool.as_bytes()].concat());
+    }
     for tail in ["", "-exec", "-hooks", "-latest", "-prefix", "-version-file", "-version-file-read", "-version-name"] {
         fake.program(&[b"/pe/libexec/pyenv", tail.as_bytes()].concat(), b"stock");
     }
@@ -103,9 +105,11 @@ fn where_the_version_comes_from() {
 fn whatever_is_not_plain_is_pyenvs() {
     let mut fake = pyenv();
     for odd in [
-        &b"PYENV_VERSION=system"[..],
-        b"PYENV_VERSION=3.9.18:3.11.7",
-        b"PYENV_VERSION=3.10",
+        &b"PYENV_VERSION=3.1"[..],
+        b"PYENV_VERSION=system:",
+        b"PYENV_VERSION=3.9.18::system",
+        b"PYENV_VERSION=python-system",
+        b"PYENV_VERSION=python--k",
         b"PYENV_VERSION=..",
         b"PYENV_VERSION=3.9.18/envs/x",
         b"PYENV_VERSION= 3.9.18",
@@ -121,7 +125,7 @@ fn whatever_is_not_plain_is_pyenvs() {
     ] {
         unclear(&fake, &[PATH, odd]);
     }
-    for odd in [&b""[..], b"\n# x\n", b"3.9.18\n3.11.7\n", b"3.9.18\0", b"\xff", &[b' '; 2000]] {
+    for odd in [&b"3.9.18\0"[..], b"\xff", b"3.9.18\n..\n", b"system\n/x", &[b' '; 2000]] {
         fake.file(b"/work/.python-version", odd);
         unclear(&fake, &[PATH]);
     }
@@ -145,7 +149,104 @@ fn whatever_is_not_plain_is_pyenvs() {
     fake.program(b"/pe/versions/3.11.7/bin/python3", b"#!/bin/sh\n");
     unclear(&fake, &[PATH]);
     fake.remove(b"/pe/versions/3.11.7/bin/python3");
+    fake.remove(b"/usr/bin/python3");
     unclear(&fake, &[PATH]);
+}
+
+/// The interpreter, PYENV_VERSION, and PATH without what is in front of the caller's.
+fn chosen(fake: &Fake, environ: &[&[u8]]) -> (Vec<u8>, Vec<u8>, bool) {
+    let found = run(fake, b"python3", environ).unwrap();
+    assert!(matches!(found.how, How::Pyenv { .. }), "{}", found.how);
+    assert_eq!((found.warm, &found.argv0, &found.orig_argv0), (Ok(()), &found.file, &found.file));
+    let version = value(&found, "PYENV_VERSION").expect("it is always set").to_vec();
+    let in_front = !value(&found, "PATH").expect("it is always set").starts_with(b"/pe/libexec:");
+    (found.file, version, in_front)
+}
+
+#[test]
+fn system() {
+    let mut fake = pyenv();
+    let usr = |version: &[u8]| (b"/usr/bin/python3".to_vec(), version.to_vec(), false);
+    assert_eq!(chosen(&fake, &[PATH, b"PYENV_VERSION=system"]), usr(b"system"));
+    // A word of a version file, none in it, no file.
+    for text in [&b"system\n"[..], b"# ours\n\n system\r\n", b"", b"\n \t\n# 3.9.18\n"] {
+        fake.file(b"/work/.python-version", text);
+        assert_eq!(chosen(&fake, &[PATH]), usr(b"system"), "{text:?}");
+    }
+    fake.remove(b"/work/.python-version");
+    fake.file(b"/pe/version", b"");
+    assert_eq!(chosen(&fake, &[PATH]), usr(b"system"));
+    fake.remove(b"/pe/version");
+    assert_eq!(chosen(&fake, &[PATH]), usr(b"system"));
+    fake.dir(b"/pe/version");
+    unclear(&fake, &[PATH]);
+    // PATH with a directory of pyenv's own: the test is of its text.
+    let path: &[u8] = b"PATH=/pyzy/shims:/pe/shims:/pe/versions/3.9.18/bin:/usr/bin";
+    let own = b"/pe/versions/3.9.18/bin/python3".to_vec();
+    assert_eq!(chosen(&fake, &[path, b"PYENV_VERSION=system"]), (own, b"system".to_vec(), true));
+    fake.elf(b"/pe-of-another/python3");
+    let path: &[u8] = b"PATH=/pyzy/shims:/pe/shims:/pe-of-another:/usr/bin";
+    let other = b"/pe-of-another/python3".to_vec();
+    assert_eq!(chosen(&fake, &[path, b"PYENV_VERSION=system"]), (other, b"system".to_vec(), true));
+    // Links to pyenv's shim elsewhere are remembered, and not found again.
+    fake.link(b"/home/bin/python3", b"/pe/shims/python3");
+    let path: &[u8] = b"PATH=/pyzy/shims:/home/bin:/pe/shims:/usr/bin";
+    assert_eq!(chosen(&fake, &[path, b"PYENV_VERSION=system"]), usr(b"system"));
+    let path: &[u8] = b"PATH=/pyzy/shims:/pe/shims:/home/bin:/usr/bin";
+    unclear(&fake, &[path, b"PYENV_VERSION=system"]);
+    let remembered: &[u8] = b"_PYENV_SHIM_PATHS_PYTHON3=/home/bin";
+    assert_eq!(chosen(&fake, &[path, b"PYENV_VERSION=system", remembered]), usr(b"system"));
+    unclear(&fake, &[path, b"PYENV_VERSION=system", b"_PYENV_SHIM_PATHS_PYTHON3=/home/bin:"]);
+}
+
+#[test]
+fn several_versions() {
+    let mut fake = pyenv();
+    let of = |version: &[u8], file: &[u8]| (file.to_vec(), version.to_vec(), file.starts_with(b"/pe/"));
+    let select = |fake: &Fake, versions: &[u8]| chosen(fake, &[PATH, &[b"PYENV_VERSION=", versions].concat()]);
+    let (first, usr) = (&b"/pe/versions/3.9.18/bin/python3"[..], &b"/usr/bin/python3"[..]);
+    assert_eq!(select(&fake, b"3.9.18:3.11.7"), of(b"3.9.18:3.11.7", first));
+    assert_eq!(select(&fake, b"3.9:python-3.11.7:3.11"), of(b"3.9.18:3.11.7:3.11.10", first));
+    assert_eq!(select(&fake, b"3.9.18:system"), of(b"3.9.18:system", first));
+    assert_eq!(select(&fake, b"system:3.9.18"), of(b"system:3.9.18", usr));
+    fake.file(b"/work/.python-version", b"system # not this word\n# nor this line\n3.9\n");
+    assert_eq!(chosen(&fake, &[PATH]), of(b"system:3.9.18", usr));
+    // What is not installed is passed over, and nothing said.
+    assert_eq!(select(&fake, b"python-3.10:3.9.18"), of(b"3.10:3.9.18", first));
+    assert_eq!(select(&fake, b"4.0t"), of(b"4.0t", usr));
+    unclear(&fake, &[PATH, b"PYENV_VERSION=3.11t"]);
+    // So is what has no such program; the system comes last.
+    fake.dir(b"/pe/versions/3.9.1/bin");
+    assert_eq!(select(&fake, b"3.9.1:3.9.18"), of(b"3.9.1:3.9.18", first));
+    assert_eq!(select(&fake, b"3.9.1"), of(b"3.9.1", usr));
+    fake.remove(b"/usr/bin/python3");
+    assert_eq!(select(&fake, b"system:3.9.18"), of(b"system:3.9.18", first));
+    unclear(&fake, &[PATH, b"PYENV_VERSION=system:3.9.1"]);
+}
+
+/// What pyenv would find of ours stands for an interpreter of its own: that is its affair.
+#[test]
+fn system_and_shims_of_ours() {
+    let mut fake = pyenv();
+    let path: &[u8] = b"PATH=/pyzy/shims:/pe/shims:/venv/bin:/links:/usr/bin";
+    let env: &[&[u8]] = &[path, b"PYENV_VERSION=system"];
+    fake.link(b"/venv/bin/python3", b"/pyzy/lib/pyzy/launcher");
+    fake.link(b"/links/python3", b"/pyzy/shims/python3");
+    assert_eq!(chosen(&fake, env).0, b"/usr/bin/python3");
+    fake.file(b"/venv/pyvenv.cfg", b"home = /usr/bin\n");
+    unclear(&fake, env);
+    fake.remove(b"/venv/pyvenv.cfg");
+    fake.file(b"/venv/bin/.pyzy-shims", b"pyzy-shims 1\npython3\t/pe/shims/python3\n");
+    unclear(&fake, env);
+    fake.remove(b"/venv/bin/python3");
+    assert_eq!(chosen(&fake, env).0, b"/usr/bin/python3");
+    fake.link(b"/links/python3", b"/venv/bin/python");
+    fake.link(b"/venv/bin/python", b"/pyzy/lib/pyzy/launcher");
+    fake.file(b"/venv/bin/.pyzy-shims", b"pyzy-shims 1\npython\t/pe/shims/python3\n");
+    unclear(&fake, env);
+    // An interpreter behind a script or another tool's shim.
+    fake.program(b"/links/python3", b"#!/bin/sh\n");
+    unclear(&fake, env);
 }
 
 #[test]
@@ -173,13 +274,15 @@ fn a_link_to_the_shim_is_remembered() {
     assert_eq!(value(&found, "_PYENV_SHIM_PATHS_PYTHON3"), Some(&b"/home/bin:/old"[..]));
 }
 
-/// `system` finds us again along PATH: then pyenv's shims are passed over.
+/// `system` that is left to pyenv finds us again along PATH: then pyenv's shims are passed over.
 #[test]
 fn system_comes_back_to_us() {
     let fake = pyenv();
-    let env: &[&[u8]] = &[PATH, b"PYENV_VERSION=system"];
+    let path: &[u8] = b"PATH=/pyzy/shims:/pe/shims:/usr/bin:~/bin";
+    let env: &[&[u8]] = &[path, b"PYENV_VERSION=system"];
+    unclear(&fake, env);
     let first = run(&fake, b"python3", env).unwrap();
-    let again: &[&[u8]] = &[PATH, b"PYENV_VERSION=system", &first.environ.set[0]];
+    let again: &[&[u8]] = &[path, b"PYENV_VERSION=system", &first.environ.set[0]];
     let found = run(&fake, b"/pyzy/shims/python3", again).unwrap();
     assert_eq!((&found.file[..], &found.orig_argv0[..]), (&b"/usr/bin/python3"[..], &b"/usr/bin/python3"[..]));
     assert_eq!((found.warm, found.environ.remove), (Ok(()), ["PYZY_LOOP"].into()));

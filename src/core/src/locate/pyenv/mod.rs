@@ -1,4 +1,4 @@
-//! pyenv without its shim: the version, the file and the environment that its scripts would arrive at.
+//! pyenv without its shim: the versions, the file and the environment that its scripts would arrive at.
 //!
 //! Owns what `pyenv exec` does, step by step. The scripts found installed are compared with those
 //! that this was written from (`stock`); everything that is not plain is [`Unclear`], and then
@@ -6,6 +6,7 @@
 
 mod bash;
 mod stock;
+mod system;
 mod text;
 mod version;
 
@@ -14,6 +15,7 @@ use alloc::vec::Vec;
 use super::{Call, EnvironChange, World, paths};
 use crate::vars;
 use bash::Shell;
+use version::Selected;
 
 /// pyenv has to decide by itself, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,9 +28,13 @@ pub struct Choice {
     pub file: Vec<u8>,
     /// What becomes of the environment.
     pub environ: EnvironChange,
-    /// The selected version.
+    /// The selected version, `system`, or several with colons between.
     pub version: Vec<u8>,
 }
+
+/// Is the file at this path a shim of ours, which a search along PATH passes over? Unclear when it stands for an
+/// interpreter of its own.
+pub type Ours<'a> = &'a mut dyn FnMut(&[u8]) -> Result<bool, Unclear>;
 
 /// The shim that `pyenv rehash` writes (`make_shims` in pyenv-rehash), between its two variable parts.
 const SHIM: [&[u8]; 4] = [
@@ -54,7 +60,13 @@ fn parse(shim: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Reproduce what the shim at `path` would do.
-pub fn resolve<W: World>(world: &W, call: &Call<'_>, path: &[u8], shim: &[u8]) -> Result<Choice, Unclear> {
+pub fn resolve<W: World>(
+    world: &W,
+    call: &Call<'_>,
+    path: &[u8],
+    shim: &[u8],
+    ours: Ours<'_>,
+) -> Result<Choice, Unclear> {
     let (root, pyenv) = parse(shim).ok_or(Unclear("its shim is of another release"))?;
     // `$0` decides, as whoever searched PATH put it together; only a plain path is beyond doubt.
     if !text::is_plain_dir(path) {
@@ -68,9 +80,8 @@ pub fn resolve<W: World>(world: &W, call: &Call<'_>, path: &[u8], shim: &[u8]) -
     let plugins = Plugins::list(world, root, &install)?;
     let hook_path = hook_path(world, call.environ, root, &install, &plugins)?;
     stock::check_hooks(world, &hook_path, program, call.args)?;
-    let version = version::select(world, call.environ, root, &install, &dir, &shell.pwd)?;
-    let bin = [root, b"/versions/", &version, b"/bin"].concat();
-    let file = paths::join(&bin, program);
+    let selected = version::select(world, call.environ, root, &install, &dir, &shell.pwd)?;
+    let version = version::names(&selected);
 
     let mut environ = EnvironChange::default();
     shell.leave(&mut environ);
@@ -79,12 +90,40 @@ pub fn resolve<W: World>(world: &W, call: &Call<'_>, path: &[u8], shim: &[u8]) -
     environ.put(b"_PYENV_INSTALL_PREFIX", &install);
     environ.put(b"PYENV_HOOK_PATH", &hook_path);
     environ.put(b"PYENV_VERSION", &version);
-    shim_path(call.environ, &mut environ, path, root);
-    let mut path_value = [&bin, &b":"[..], &install, b"/libexec:"].concat();
-    plugins.push_bins(world, &mut path_value);
-    path_value.extend_from_slice(shell.path);
+    let shims = shim_paths(call.environ, &mut environ, path, root);
+    let mut search_path = [&install, &b"/libexec:"[..]].concat();
+    plugins.push_bins(world, &mut search_path);
+    search_path.extend_from_slice(shell.path);
+    let file = which(world, ours, &selected, root, program, &search_path, &shims)?;
+    // `${PYENV_BIN_PATH#${PYENV_ROOT}}`: by its text alone, wherever the program was found.
+    let bin = paths::parent(&file);
+    let path_value = if bin.starts_with(root) { [bin, b":", &search_path].concat() } else { search_path };
     environ.put(b"PATH", &path_value);
     Ok(Choice { file, environ, version })
+}
+
+/// pyenv-which: the first of the versions that has the program, and after them all the system.
+fn which<W: World>(
+    world: &W,
+    ours: Ours<'_>,
+    selected: &[Selected],
+    root: &[u8],
+    program: &[u8],
+    search_path: &[u8],
+    shims: &[u8],
+) -> Result<Vec<u8>, Unclear> {
+    for version in selected.iter().chain([&Selected::System]) {
+        let file = match version {
+            Selected::System => system::search(world, &mut *ours, search_path, shims, program)?,
+            Selected::Installed(name) => Some([root, b"/versions/", name, b"/bin/", program].concat()),
+            Selected::Missing(_) => None,
+        };
+        if let Some(file) = file.filter(|f| world.executable(f).is_ok()) {
+            return Ok(file);
+        }
+    }
+    // pyenv says so.
+    Err(Unclear("neither a selected version nor the system has such a program"))
 }
 
 /// `abs_dirname` in libexec/pyenv: the links of the last component followed, by the text of the paths.
@@ -185,22 +224,21 @@ fn existing<'a, W: World>(world: &'a W, dirs: &'a [Vec<u8>], tail: &'a [u8]) -> 
     dirs.iter().map(move |dir| [dir, tail].concat()).filter(|path| world.lstat(path).is_ok())
 }
 
-/// The shim remembers its directory when it is not pyenv's own, and `pyenv exec` puts it into a list for `system`.
-fn shim_path(environ: &[&[u8]], change: &mut EnvironChange, path: &[u8], root: &[u8]) {
-    let dir = paths::parent(path);
-    if dir.strip_prefix(root) == Some(b"/shims") {
-        return;
-    }
+/// The directories that pyenv-which takes from PATH for `system`: that of its shims, and those that are remembered
+/// for this program. A shim remembers its own when it is another, and `pyenv exec` puts it into the list.
+fn shim_paths(environ: &[&[u8]], change: &mut EnvironChange, path: &[u8], root: &[u8]) -> Vec<u8> {
     let mut name = b"_PYENV_SHIM_PATHS_".to_vec();
     name.extend(paths::basename(path).iter().map(|b| match b.to_ascii_uppercase() {
         c if c.is_ascii_uppercase() || c.is_ascii_digit() => c,
         _ => b'_',
     }));
-    let mut value = dir.to_vec();
+    let own = [root, b"/shims"].concat();
+    let dir = paths::parent(path);
     let old = core::str::from_utf8(&name).ok().and_then(|n| vars::get_nonempty(environ, n));
-    if let Some(old) = old {
-        value.push(b':');
-        value.extend_from_slice(old);
+    let listed: Vec<&[u8]> = Some(dir).filter(|&d| d != own).into_iter().chain(old).collect();
+    let listed = listed.join(&b':');
+    if dir != own {
+        change.put(&name, &listed);
     }
-    change.put(&name, &value);
+    if listed.is_empty() { own } else { [&own[..], b":", &listed].concat() }
 }

@@ -1,15 +1,43 @@
-//! Which version pyenv means: PYENV_VERSION, the version files, and prefixes like `3.11`.
+//! Which versions pyenv means: PYENV_VERSION, the version files, `system`, and prefixes like `3.11`.
 
 use alloc::vec::Vec;
 
 use super::{Unclear, stock, text};
-use crate::locate::{World, paths};
+use crate::locate::{ENOENT, World, paths};
 use crate::vars;
 
 /// A longer version file is not read by us. pyenv-version-file-read cuts lines at 1024 bytes.
 const MAX_FILE: usize = 1000;
 
-/// The directory in `versions/` that pyenv-version-name and pyenv-which arrive at.
+/// One of the versions that pyenv-version-name prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Selected {
+    /// `system`: what PATH has without pyenv.
+    System,
+    /// A directory in `versions/`.
+    Installed(Vec<u8>),
+    /// A name of which there is nothing in `versions/`: `pyenv exec` passes it over and says nothing.
+    Missing(Vec<u8>),
+}
+
+impl Selected {
+    fn name(&self) -> &[u8] {
+        match self {
+            Selected::System => SYSTEM,
+            Selected::Installed(name) | Selected::Missing(name) => name,
+        }
+    }
+}
+
+const SYSTEM: &[u8] = b"system";
+
+/// As pyenv-version-name prints them.
+pub fn names(selected: &[Selected]) -> Vec<u8> {
+    let names: Vec<&[u8]> = selected.iter().map(Selected::name).collect();
+    names.join(&b':')
+}
+
+/// The versions in their order, as pyenv-version-name and pyenv-which arrive at them; at least one.
 pub fn select<W: World>(
     world: &W,
     environ: &[&[u8]],
@@ -17,21 +45,17 @@ pub fn select<W: World>(
     install: &[u8],
     dir: &[u8],
     pwd: &[u8],
-) -> Result<Vec<u8>, Unclear> {
+) -> Result<Vec<Selected>, Unclear> {
     let wanted = match vars::get_nonempty(environ, "PYENV_VERSION") {
-        Some(version) => version.to_vec(),
+        Some(versions) => versions.to_vec(),
         None => from_file(world, &version_file(world, root, dir, pwd))?,
     };
-    if wanted == b"system" {
-        return Err(Unclear("the version is `system`"));
-    }
-    if wanted.contains(&b':') {
-        return Err(Unclear("several versions are selected"));
-    }
-    if !text::is_plain_version(&wanted) {
-        return Err(Unclear("the version's name is not plain"));
-    }
-    installed(world, root, install, wanted)
+    let one = |name: &[u8]| match name {
+        SYSTEM => Ok(Selected::System),
+        name if text::is_plain_version(name) => installed(world, root, install, name.to_vec()),
+        _ => Err(Unclear("the version's name is not plain")),
+    };
+    wanted.split(|&b| b == b':').map(one).collect()
 }
 
 /// pyenv-version-file: `.python-version` from PYENV_DIR upward, from the working directory upward, or the global one.
@@ -56,22 +80,19 @@ fn local_file<W: World>(world: &W, from: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// pyenv-version-file-read: the first word of each line that is neither empty nor a comment; one is what we want.
+/// pyenv-version-file-read: the first word of each line that is neither empty nor a comment, with colons between.
+/// pyenv-version-name takes no word at all, and no file, for `system`.
 fn from_file<W: World>(world: &W, file: &[u8]) -> Result<Vec<u8>, Unclear> {
     let text = match world.read(file, MAX_FILE + 1) {
-        Ok(text) if !text.is_empty() => text,
-        // An empty or missing file means the system's python.
-        _ => return Err(Unclear("no version is selected")),
+        Ok(text) => text,
+        Err(ENOENT) => return Ok(SYSTEM.to_vec()),
+        Err(_) => return Err(Unclear("the version file cannot be read")),
     };
     if text.len() > MAX_FILE || !text.iter().all(|&b| b.is_ascii_graphic() || b" \t\r\n".contains(&b)) {
         return Err(Unclear("the version file is not plain"));
     }
-    let mut words = text.split(|&b| b == b'\n').filter_map(first_word);
-    match (words.next(), words.next()) {
-        (None, _) => Err(Unclear("no version is selected")),
-        (Some(version), None) => Ok(version.to_vec()),
-        (Some(_), Some(_)) => Err(Unclear("several versions are selected")),
-    }
+    let words: Vec<&[u8]> = text.split(|&b| b == b'\n').filter_map(first_word).collect();
+    Ok(if words.is_empty() { SYSTEM.to_vec() } else { words.join(&b':') })
 }
 
 /// `read -r version _` with IFS blank, tab and carriage return: only the first two are dropped in front.
@@ -83,27 +104,35 @@ fn first_word(line: &[u8]) -> Option<&[u8]> {
 }
 
 /// pyenv-version-name: installed under that very name, without `python-` in front, or the latest with that prefix.
-fn installed<W: World>(world: &W, root: &[u8], install: &[u8], wanted: Vec<u8>) -> Result<Vec<u8>, Unclear> {
+fn installed<W: World>(world: &W, root: &[u8], install: &[u8], wanted: Vec<u8>) -> Result<Selected, Unclear> {
     let versions = [root, b"/versions"].concat();
     let is_dir = |name: &[u8]| world.stat(&paths::join(&versions, name)).is_ok_and(|s| s.is_dir());
     if is_dir(&wanted) {
-        return Ok(wanted);
+        return Ok(Selected::Installed(wanted));
     }
     let short = wanted.strip_prefix(b"python-").unwrap_or(&wanted);
-    if short.is_empty() || short == b"system" || short == b".." || short == b"." {
+    if short == SYSTEM || !text::is_plain_version(short) {
         return Err(Unclear("the version's name is not plain"));
     }
     if short.len() != wanted.len() && is_dir(short) {
-        return Ok(short.to_vec());
+        return Ok(Selected::Installed(short.to_vec()));
     }
     stock::check_prefix_scripts(world, install)?;
     let mut names = stock::list(world, &versions)?;
     // `python-3.11` itself is tried as a prefix first.
-    if short.len() != wanted.len() && names.iter().any(|n| n.starts_with(&wanted)) {
+    if short.len() != wanted.len() && names.iter().any(|n| n.starts_with(threaded_stem(&wanted))) {
         return Err(Unclear("the version is a prefix of unusual names"));
     }
+    if !names.iter().any(|n| n.starts_with(threaded_stem(short))) {
+        return Ok(Selected::Missing(short.to_vec()));
+    }
     names.retain(|n| is_dir(n));
-    latest(&names, short)
+    latest(&names, short).map(Selected::Installed)
+}
+
+/// pyenv-latest looks for `3.13t` among the names that begin with `3.13`.
+fn threaded_stem(prefix: &[u8]) -> &[u8] {
+    prefix.strip_suffix(b"t").filter(|stem| stem.last().is_some_and(u8::is_ascii_digit)).unwrap_or(prefix)
 }
 
 /// pyenv-latest, for prefixes `3` and `3.11` and releases `3.11.7`; whatever is not the one or the other is unclear.
@@ -134,7 +163,7 @@ fn is_unreleased(name: &[u8]) -> bool {
     let digits = name.iter().rev().take_while(|b| b.is_ascii_digit()).count();
     let stem = &name[..name.len() - digits];
     let pre = digits > 0 && (stem.ends_with(b"a") || stem.ends_with(b"b") || stem.ends_with(b"rc"));
-    let threaded = name.strip_suffix(b"t").is_some_and(|n| n.last().is_some_and(u8::is_ascii_digit));
+    let threaded = threaded_stem(name).len() != name.len();
     pre || threaded || [&b"-dev"[..], b"-src", b"-latest"].iter().any(|tail| name.ends_with(tail))
 }
 
@@ -160,6 +189,19 @@ mod tests {
         assert_eq!(first_word(b"  "), None);
         assert_eq!(first_word(b"# 3.11"), None);
         assert_eq!(first_word(b"3.11#x"), Some(&b"3.11#x"[..]));
+    }
+
+    #[test]
+    fn names_of_what_is_selected() {
+        let installed = |name: &[u8]| Selected::Installed(name.to_vec());
+        assert_eq!(names(&[Selected::System]), b"system");
+        assert_eq!(
+            names(&[installed(b"3.12.1"), Selected::System, Selected::Missing(b"9".to_vec())]),
+            b"3.12.1:system:9"
+        );
+        assert_eq!(threaded_stem(b"3.13t"), b"3.13");
+        assert_eq!(threaded_stem(b"t"), b"t");
+        assert_eq!(threaded_stem(b"latest"), b"latest");
     }
 
     #[test]
