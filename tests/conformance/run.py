@@ -119,6 +119,7 @@ def work(interpreter: Interpreter, options: argparse.Namespace, table: List[Case
             os.write(out, json.dumps(one(runner, case)).encode() + b"\n")
             cleanup.reap()
     finally:
+        interpreter.preparer.close()
         left = cleanup.stop(runner.warm, prefix + "/bin/pyzy", root) if not options.self_check else []
         os.write(out, json.dumps({"case": CLOSING, "outcome": "failed" if left else "passed", "detail": left, "seconds": 0}).encode() + b"\n")
         if not options.keep:

@@ -5,11 +5,10 @@ all in a process in which the zygote has initialised it.
 """
 
 import os
-import subprocess
 
 from harness.case import Made, dedent
 
-from .warm import SHOW, SITE, USER, package
+from .warm import COMPILE, SHOW, SITE, USER, package
 
 NEEDS = ("cc", "headers")
 
@@ -47,27 +46,19 @@ KINDS = {"single": SINGLE, "multi": MULTI}
 def built(files, sources, kind="multi", libraries=None):
     """site-packages with these files, and extensions and libraries compiled from these sources."""
     def make(path, world):
-        python, run = world.interpreter.path, {"check": True, "env": {"PATH": "/usr/bin:/bin"}}
+        interpreter = world.interpreter
         world.write(path, {name: dedent(text) for name, text in files.items()})
-        script = "import sysconfig; print(sysconfig.get_path('include')); print(sysconfig.get_config_var('EXT_SUFFIX'))"
-        include, suffix = subprocess.run([python, "-I", "-S", "-c", script], stdout=subprocess.PIPE, text=True, **run).stdout.split()
-        compile_ = ["cc", "-shared", "-fPIC", "-O1", "-I", include, "-Wl,-rpath,$ORIGIN:$ORIGIN/..", "-pthread"]
+        flags = ["-shared", "-fPIC", "-O1", "-I", interpreter.include, "-Wl,-rpath,$ORIGIN:$ORIGIN/..", "-pthread"]
+        beside = []
         for name, text in (libraries or {}).items():
-            source = os.path.join(path, name + ".c")
-            with open(source, "w") as f:
-                f.write(text)
-            beside = [os.path.join(path, other) for other in (libraries or {}) if other != name and os.path.exists(os.path.join(path, other))]
-            subprocess.run([*compile_, "-o", os.path.join(path, name), source, "-Wl,-soname," + name, *beside], **run)
-            os.unlink(source)
+            target = os.path.join(path, name)
+            world.builder.build(target, name, text, [*flags, "-Wl,-soname," + name], beside)
+            beside.append(target)
         for name, text in sources.items():
             stem = name.split("/")[-1].split("@")[0]
-            source = os.path.join(path, name + ".c")
-            with open(source, "w") as f:
-                f.write(COMMON + KINDS[kind].replace("NAME", stem) + text)
-            target = os.path.join(path, name + (suffix if "@" not in name else ""))
-            subprocess.run([*compile_, "-o", target, source, *[os.path.join(path, lib) for lib in libraries or {}]], **run)
-            os.unlink(source)
-        subprocess.run([python, "-I", "-m", "compileall", "-q", path], **run)
+            target = os.path.join(path, name + (interpreter.suffix if "@" not in name else ""))
+            world.builder.build(target, name.split("/")[-1], COMMON + KINDS[kind].replace("NAME", stem) + text, flags, beside)
+        interpreter.preparer.run(COMPILE, path)
     return Made(make)
 
 

@@ -32,11 +32,10 @@ def archive(**members):
 def compiled(text, optimize=-1):
     """A .pyc made by the world's interpreter."""
     def make(path, world):
-        import subprocess
         with open(path + ".src", "w", encoding="ascii") as f:
             f.write(text)
-        subprocess.run([world.interpreter.path, "-I", "-c", "import sys, py_compile; py_compile.compile(sys.argv[1], sys.argv[2], 'x.py', doraise=True, "
-                        "invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)", path + ".src", path], check=True, env={})
+        world.interpreter.preparer.run("import sys, py_compile; py_compile.compile(sys.argv[1], sys.argv[2], 'x.py', doraise=True, "
+                                       "invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)", path + ".src", path)
     return Made(make)
 
 

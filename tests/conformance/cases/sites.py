@@ -66,8 +66,7 @@ shell("fresh/user-site-created", AGAIN % "mkdir -p .local/lib/python@VER@/site-p
 def venv(shims=False, **more):
     """A virtual environment of the world's interpreter, without pip; with pyzy's shims in its bin on the warm side."""
     def make(path, world):
-        words = [world.interpreter.path, "-I", "-m", "venv", "--without-pip", "--symlinks"]
-        subprocess.run([*words, *more.get("arguments", ()), path], check=True, env={"PATH": "/usr/bin:/bin"})
+        world.interpreter.preparer.run("import sys, venv\nvenv.main(sys.argv[1:])\n", "--without-pip", "--symlinks", *more.get("arguments", ()), path)
         if shims and world.shims:
             command = os.path.join(os.path.dirname(world.shims), "bin", "pyzy")
             subprocess.run([command, "shims", path], check=True, env=world.environment("/dev/null"), stdout=subprocess.DEVNULL)

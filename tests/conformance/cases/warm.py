@@ -2,7 +2,6 @@
 
 import ctypes
 import os
-import subprocess
 
 from harness import case as registry
 from harness.case import Made, dedent
@@ -105,11 +104,14 @@ WARM_OR_LATER = ("warm", "stale", "no-zygote", "refused", "silent", "closed", "b
 SAY = "import mine, sys\nprint(mine.V, mine.__spec__.cached is not None, mine.__loader__ is mine.__spec__.loader)\n" + SHOW
 
 
+COMPILE = "import compileall, sys\nassert compileall.compile_dir(sys.argv[1], quiet=1)\n"
+
+
 def installed(files):
     """site-packages with these files, compiled as an installer does."""
     def make(path, world):
         world.write(path, {name: dedent(text) for name, text in files.items()})
-        subprocess.run([world.interpreter.path, "-I", "-m", "compileall", "-q", path], check=True, env={"PATH": "/usr/bin:/bin"})
+        world.interpreter.preparer.run(COMPILE, path)
     return Made(make)
 
 

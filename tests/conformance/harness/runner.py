@@ -16,6 +16,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .case import ANY, SILENT, WARM, Case
 from .live import Live, Trouble
+from .prepare import Builder
 from .spawn import spawn
 from .world import Interpreter, World, snapshot
 
@@ -140,8 +141,9 @@ class Runner:
     """Runs cases with one interpreter."""
 
     def __init__(self, interpreter: Interpreter, root: str, shims: Optional[str], engine: Optional[str], keep: bool, more: Dict[str, str]) -> None:
-        self.cold = World(root + "/cold", interpreter, None, engine, more)
-        self.warm = World(root + "/warm", interpreter, shims, engine, more)
+        builder = Builder(root + "/built")
+        self.cold = World(root + "/cold", interpreter, None, engine, more, builder)
+        self.warm = World(root + "/warm", interpreter, shims, engine, more, builder)
         self.engine, self.keep, self.interpreter = engine or "restore", keep, interpreter
         self.primer = Primer(self.warm)
         self.serial = 0

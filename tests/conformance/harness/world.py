@@ -16,13 +16,14 @@ import subprocess
 from typing import Any, Dict, List, Optional, Tuple
 
 from .case import Directory, Fifo, Link, Made, Mode
+from .prepare import Builder, Preparer
 
 MINORS = (9, 10, 11, 12, 13)
 PROBE = """
 import importlib.util, json, sys, sysconfig
 names = ["ssl", "sqlite3", "ctypes", "venv", "ensurepip", "multiprocessing", "curses", "readline"]
 print(json.dumps({"version": sys.version_info[:3], "executable": sys.executable,
-    "include": sysconfig.get_path("include"),
+    "include": sysconfig.get_path("include"), "suffix": sysconfig.get_config_var("EXT_SUFFIX"),
     "modules": [n for n in names if importlib.util.find_spec(n)]}))
 """
 
@@ -37,9 +38,11 @@ class Interpreter:
         self.bin = os.path.dirname(path)
         self.version: Tuple[int, int] = tuple(facts["version"][:2])
         self.modules = set(facts["modules"])
+        self.include, self.suffix = facts["include"], facts["suffix"]
         self.has_headers = os.path.exists(os.path.join(facts["include"], "Python.h"))
         self.short = "%d.%d" % self.version
         self.full = "%d.%d.%d" % tuple(facts["version"])
+        self.preparer = Preparer(path)
         self.label = self.full + (" (system)" if self.bin == "/usr/bin" else "")
 
 
@@ -64,7 +67,8 @@ def discover() -> Tuple[List[str], List[str]]:
 class World:
     """One of the two: where things are, and the environment that is built from nothing."""
 
-    def __init__(self, root: str, interpreter: Interpreter, shims: Optional[str], engine: Optional[str], more: Dict[str, str]) -> None:
+    def __init__(self, root: str, interpreter: Interpreter, shims: Optional[str], engine: Optional[str], more: Dict[str, str], builder: Builder) -> None:
+        self.builder = builder
         self.root, self.interpreter, self.shims = root, interpreter, shims
         self.front, self.home = root + "/front", root + "/home"
         self.runtime, self.tmp, self.work = root + "/run", root + "/tmp", root + "/work"
