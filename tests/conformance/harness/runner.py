@@ -15,6 +15,7 @@ import time
 from typing import Any, Dict, List, Optional, Set, Tuple
 
 from .case import ANY, SILENT, WARM, Case
+from .cleanup import Newcomers
 from .live import Live, Trouble
 from .prepare import Builder
 from .spawn import spawn
@@ -146,6 +147,7 @@ class Runner:
         self.warm = World(root + "/warm", interpreter, shims, engine, more, builder)
         self.engine, self.keep, self.interpreter = engine or "restore", keep, interpreter
         self.primer = Primer(self.warm)
+        self.newcomers = Newcomers()
         self.serial = 0
         self.started: Optional[Set[str]] = None
 
@@ -285,22 +287,8 @@ class Runner:
 
     def _sweep(self, log: str) -> None:
         """End what a case left running: its processes carry its log's name in their environment."""
-        for pid in carriers("PYZY_LOG=" + log):
+        for pid in self.newcomers.carriers("PYZY_LOG=" + log):
             try:
                 os.kill(pid, signal.SIGKILL)
             except OSError:
                 pass
-
-
-def carriers(text: str) -> List[int]:
-    """Processes that have `text` in their environment."""
-    found = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid():
-            try:
-                with open("/proc/%s/environ" % name, "rb") as f:
-                    if text.encode() in f.read().split(b"\0"):
-                        found.append(int(name))
-            except OSError:
-                pass
-    return found
