@@ -8,6 +8,7 @@ import subprocess
 import time
 from typing import List, Set
 
+from .arrival import reap
 from .world import World
 
 
@@ -45,15 +46,6 @@ def holders(root: str) -> List[int]:
         if ours:
             found.append(int(name))
     return found
-
-
-def reap() -> None:
-    """Collect the orphans that came to us as the subreaper."""
-    try:
-        while os.waitpid(-1, os.WNOHANG)[0]:
-            pass
-    except ChildProcessError:
-        pass
 
 
 class Newcomers:

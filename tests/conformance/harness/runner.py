@@ -7,13 +7,13 @@ warm run counts), the reading of PYZY_LOG, normalising and comparing.
 import difflib
 import os
 import re
-import select
 import shutil
 import signal
 import subprocess
 import time
-from typing import Any, Dict, List, Optional, Set, Tuple
+from typing import Any, Callable, Dict, List, Optional, Set, Tuple
 
+from .arrival import ENDED, FAILED, Arrivals
 from .case import ANY, SILENT, WARM, Case
 from .cleanup import Newcomers
 from .live import Live, Trouble
@@ -23,6 +23,8 @@ from .world import Interpreter, World, snapshot
 
 PROMPT = rb"@> \Z"
 PENDING = {"no-zygote", "no-image", "stale", "silent", "busy", "closed"}  # worth another try
+STARTED = {"no-zygote", "no-image", "stale"}  # something is on its way
+IN_VAIN = 5  # starters that end without a word: nothing will come of them
 ABSENT = {"no-image": "no-zygote"}  # each engine's word for "there is none yet"
 PRIME_SECONDS = 20.0
 ALWAYS = [(rb"\b0x[0-9a-f]{6,16}\b", b"0xADDRESS")]
@@ -51,6 +53,12 @@ def routes(log: str) -> List[Tuple[str, str]]:
             continue
         found.append((words.get("route", "?"), words.get("engine") or words.get("reason") or "?"))
     return found
+
+
+def came_to(log: str) -> str:
+    """What the last run that logged there came to."""
+    lines = routes(log)
+    return "nothing logged" if not lines else WARM if lines[-1][0] == WARM else lines[-1][1]
 
 
 def hand_overs(log: str) -> Dict[str, str]:
@@ -101,20 +109,33 @@ class Primer:
 
     def __init__(self, world: World) -> None:
         self.world = world
+        self.arrivals: Optional[Arrivals] = None
         self.failures = 0
         self.serial = 0
 
     def run(self, case: Case, directory: str) -> str:
-        """Run a trivial script until it is warm; returns what was logged last."""
+        """Have a trivial script run, and again when what it started is ready; returns what was logged last."""
+        got = self.repeat(lambda log: self._once(case, directory, log))
+        self.failures = 0 if got == WARM else self.failures + 1
+        return got
+
+    def repeat(self, once: Callable[[str], str], sparing: int = -1) -> str:
+        """Do something that is told a log until it is warm, or will not be; `sparing` is a child of ours not to be collected."""
+        if self.arrivals is None:
+            self.arrivals = Arrivals(self.world.rendezvous, self.world.engine)
         deadline = time.monotonic() + (PRIME_SECONDS if self.failures < 3 else 2.0)
+        vain, noted = 0, False
         while True:
+            self.arrivals.forget(sparing)
             self.serial += 1
-            log = "%s/log/prime-%d" % (self.world.root, self.serial)
-            got = self._once(case, directory, log)
-            if got == WARM or got not in PENDING or time.monotonic() > deadline:
-                self.failures = 0 if got == WARM else self.failures + 1
+            got = once("%s/log/prime-%d" % (self.world.root, self.serial))
+            left = deadline - time.monotonic()
+            if got not in PENDING or left <= 0 or noted or vain == IN_VAIN:
                 return got
-            select.select([], [], [], 0.01)  # the zygote is starting: there is nothing of ours to wait on
+            # One that is there but could not serve us has nothing to show when it can.
+            outcome = self.arrivals.wait(left if got in STARTED else min(left, 0.01), sparing)
+            noted = outcome == FAILED
+            vain += outcome == ENDED
 
     def _once(self, case: Case, directory: str, log: str) -> str:
         environ = build_environ(case, self.world, directory, log, prime=True)
@@ -134,8 +155,7 @@ class Primer:
             return "trouble: %s" % error
         finally:
             live.close()
-        lines = routes(log)
-        return "nothing logged" if not lines else WARM if lines[-1][0] == WARM else lines[-1][1]
+        return came_to(log)
 
 
 class Runner:
@@ -246,17 +266,11 @@ class Runner:
         got = "not tried"
         live.expect(PROMPT)
         if prime:
-            deadline = time.monotonic() + (PRIME_SECONDS if self.primer.failures < 3 else 2.0)
-            while True:
-                self.primer.serial += 1
-                log = "%s/log/prime-%d" % (world.root, self.primer.serial)
+            def once(log: str) -> str:
                 live.send(b"PYZY_LOG=%s python3 %s\n" % (log.encode(), world.prime_script.encode()))
                 live.expect(PROMPT)
-                lines = routes(log)
-                got = "nothing logged" if not lines else WARM if lines[-1][0] == WARM else lines[-1][1]
-                if got == WARM or got not in PENDING or time.monotonic() > deadline:
-                    break
-                select.select([], [], [], 0.01)
+                return came_to(log)
+            got = self.primer.repeat(once, live.pid)
         live.said[-1].clear()
         live.seen[-1] = 0
         for step in case.terminal or ():

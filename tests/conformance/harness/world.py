@@ -75,7 +75,10 @@ class World:
         self.engine, self.more = engine, more
         for path in (self.home, self.runtime, self.tmp, self.work, root + "/log"):
             os.makedirs(path)
-        os.chmod(self.runtime, 0o700)
+        self.rendezvous = self.runtime + "/pyzy"  # where zygotes and images of this world appear
+        os.mkdir(self.rendezvous)
+        for path in (self.runtime, self.rendezvous):
+            os.chmod(path, 0o700)
         os.chmod(self.tmp, 0o777 | stat.S_ISVTX)
         if shims:
             os.symlink(shims, self.front)
