@@ -43,6 +43,10 @@ PyMODINIT_FUNC PyInit_NAME(void) { return PyModuleDef_Init(&definition); }
 KINDS = {"single": SINGLE, "multi": MULTI}
 
 
+class Whole(str):
+    """A source to which nothing is added."""
+
+
 def built(files, sources, kind="multi", libraries=None):
     """site-packages with these files, and extensions and libraries compiled from these sources."""
     def make(path, world):
@@ -57,7 +61,8 @@ def built(files, sources, kind="multi", libraries=None):
         for name, text in sources.items():
             stem = name.split("/")[-1].split("@")[0]
             target = os.path.join(path, name + (interpreter.suffix if "@" not in name else ""))
-            world.builder.build(target, name.split("/")[-1], COMMON + KINDS[kind].replace("NAME", stem) + text, flags, beside)
+            whole = text if isinstance(text, Whole) else COMMON + KINDS[kind].replace("NAME", stem) + text
+            world.builder.build(target, name.split("/")[-1], whole, flags, beside)
         interpreter.preparer.run(COMPILE, path)
     return Made(make)
 
@@ -234,6 +239,48 @@ extension("companions", TELL, {"mine": True}, USES, libraries=HELPER)
 extension("companions-late", EARLY + TELL, {"mine": False}, USES, FIRST, libraries=HELPER)
 extension("companions-read-a-variable", TELL, {"mine": False}, USES, libraries=HELPER, env={"HELPER": "h"})
 extension("companions-late-again", EARLY + TELL + "import sys\ndel sys.modules['mine.ext'], mine.ext\nimport mine.ext\n" + TELL, {"mine": False}, USES, FIRST, libraries=HELPER)
+
+# One library with the code of several modules, as mypyc makes them: what is theirs alone begins it, by way of a capsule. It has
+# imported what its parts need once for all.
+GROUP = Whole(r"""
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+static int parts;
+static PyObject *base;
+static PyObject *use(PyObject *self, PyObject *none) {
+    if (!base && !(base = PyImport_ImportModule("mine.base"))) return 0;
+    PyObject *found = PyDict_GetItemString(PyImport_GetModuleDict(), "mine.base");
+    if (!found) return PyErr_Format(PyExc_KeyError, "mine.base");
+    return PyObject_GetAttrString(found, "__name__");
+}
+static PyObject *count(PyObject *self, PyObject *none) { return PyLong_FromLong(parts); }
+static PyMethodDef of_part[] = {{"use", use, METH_NOARGS, 0}, {0}}, of_group[] = {{"count", count, METH_NOARGS, 0}, {0}};
+static struct PyModuleDef part = {PyModuleDef_HEAD_INIT, "mine.ext", 0, -1, of_part};
+static struct PyModuleDef group = {PyModuleDef_HEAD_INIT, "mine.group", 0, -1, of_group};
+static PyObject *begin(void) {
+    PyObject *module = PyModule_Create(&part), *used = use(0, 0);
+    Py_XDECREF(used);
+    parts++;
+    return module;
+}
+PyMODINIT_FUNC PyInit_group(void) {
+    PyObject *module = PyModule_Create(&group);
+    if (module) PyModule_AddObject(module, "begin", PyCapsule_New((void *)begin, "begin", 0));
+    return module;
+}
+""")
+PART = Whole(r"""
+#include <Python.h>
+PyMODINIT_FUNC PyInit_ext(void) {
+    PyObject *module = PyImport_ImportModule("mine.group"), *capsule = module ? PyObject_GetAttrString(module, "begin") : 0;
+    PyObject *(*begin)(void) = capsule ? PyCapsule_GetPointer(capsule, "begin") : 0;
+    return begin ? begin() : 0;
+}
+""")
+GROUPED = {"kinds": ("single",), "files": {"mine/__init__.py": ""}, "more": {"mine/group": GROUP}, "preload": "mine.ext"}
+extension("group", "import mine.ext\nprint(mine.ext.use(), mine.group.count())\n" + SHOW, {"mine.ext": True}, PART, **GROUPED)
+extension("group-without-its-part", "import mine.group\nprint(mine.group.count())\n" + SHOW, {"mine.group": False}, PART, **GROUPED)
+extension("group-of-a-late-part", "import mine.base\nmine.base.x = 1\nimport mine.group\nprint(mine.group.count())\nimport mine.ext\nprint(mine.ext.use(), mine.group.count())\n" + SHOW, {"mine.base": True, "mine.group": False}, PART, **GROUPED)
 
 # Packages that do what those with extensions do.
 ONE = "import mine\nprint(mine.V)\n"

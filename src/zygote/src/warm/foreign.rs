@@ -6,7 +6,7 @@
 
 use super::calls;
 use super::copies::{self, Companions};
-use super::node::text;
+use super::node::{Node, State, text};
 use crate::capi::{self, Object};
 use crate::quiet::is_silent_extension;
 use pyo3::ffi::{self, PyObject};
@@ -111,6 +111,27 @@ pub fn is_library(path: &[u8], library: &[Vec<u8>]) -> bool {
 /// The number of the library of an extension, by its path.
 pub fn find(path: &[u8]) -> Option<usize> {
     all()?.libraries.iter().position(|library| library.path == path)
+}
+
+/// A module that is defined in the library of another one is part of its state, which that one's code keeps where nobody sees
+/// it (mypyc makes such). Gives each with the module whose library it is, when their libraries are known.
+pub fn parts(nodes: &[Node]) -> Vec<(usize, usize)> {
+    let library = |node: &Node| {
+        let module = node.module.borrow().as_ref().map(|module| module.raw())?;
+        // SAFETY: the GIL is held; a live object, and the loader's record of an address (`man 3 dladdr`).
+        unsafe {
+            (ffi::PyModule_Check(module) != 0).then_some(())?;
+            let definition = ffi::PyModule_GetDef(module);
+            ffi::PyErr_Clear();
+            let mut info: libc::Dl_info = std::mem::zeroed();
+            let is_known = !definition.is_null() && libc::dladdr(definition.cast(), &mut info) != 0;
+            is_known.then(|| find(std::ffi::CStr::from_ptr(info.dli_fname).to_bytes()))?
+        }
+    };
+    let each = nodes.iter().enumerate().filter(|(_, node)| node.state.get() == State::Hidden);
+    let homes = each.filter_map(|(at, node)| Some((at, library(node)?)));
+    let whose = |home: usize| nodes.iter().position(|node| node.foreign == Some(home));
+    homes.filter_map(|(at, home)| whose(home).map(|other| (at, other))).filter(|(at, other)| at != other).collect()
 }
 
 /// Is it a library of a foreign extension? Such a one is looked at when it is wanted.

@@ -367,6 +367,10 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
             node.refuse("it shares its library with another module");
         }
     }
+    for (part, other) in foreign::parts(&nodes) {
+        nodes[part].tied.push(other);
+        nodes[other].tied.push(part);
+    }
     for node in &mut nodes {
         if node.places.iter().any(|&at| is_recent(at)) {
             node.refuse("a file of it has only just changed");
