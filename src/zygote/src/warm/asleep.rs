@@ -4,12 +4,12 @@
 //! extension or not. Their code is called by nobody before a module is handed over. So in an image such
 //! a library is part of the memory around it, which may be written to and not executed; what lies side by
 //! side is one mapping. Owns the list of these libraries, and waking them: all that leads to their code passes
-//! here first. That is a hand-over; `_imp.create_dynamic` (`create`), by which CPython initialises an extension, and through which all
+//! here first. That is a hand-over, which wakes all that the module leads to (`leads`); `_imp.create_dynamic` (`create`), by which CPython initialises an extension, and through which all
 //! code comes into a process that could load libraries by itself; and the end of the interpreter or of the process.
 
 use pyzy_sys::process;
 use std::cell::Cell;
-use std::ffi::c_void;
+use std::ffi::{CStr, c_char, c_void};
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// A library, by its path.
@@ -26,13 +26,18 @@ pub struct Library {
 /// (`_PyUnicode_GetNameCAPI`, `Objects/unicodeobject.c`).
 const WAKEFUL: [&[u8]; 3] = [b"_codecs_", b"_multibytecodec", b"unicodedata"];
 
+const DT_NEEDED: usize = 1;
+const DT_STRTAB: usize = 5;
+
 static ALL: AtomicPtr<Vec<Library>> = AtomicPtr::new(std::ptr::null_mut());
 
 /// In the zygote: libraries of extensions that are hidden, by their paths. `None` if they could be called behind our back. `create` is attached.
 pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
+    let needed = needed();
     let is_wakeful = |path: &[u8]| {
         let name = path.rsplit(|&b| b == b'/').next().unwrap_or(path);
-        WAKEFUL.iter().any(|begin| name.starts_with(begin)) || may_be_called_at_fork(path)
+        let is_needed = needed.iter().any(|needed| needed == name);
+        WAKEFUL.iter().any(|begin| name.starts_with(begin)) || is_needed || may_be_called_at_fork(path)
     };
     let maps = std::fs::read("/proc/self/maps").ok()?;
     let library = |path: Vec<u8>| {
@@ -45,6 +50,33 @@ pub fn prepare(paths: Vec<Vec<u8>>) -> Option<()> {
     (unsafe { libc::atexit(wake_at_exit) } == 0).then_some(())?;
     ALL.store(Box::into_raw(Box::new(all)), Relaxed);
     Some(())
+}
+
+/// The names of all libraries that others need: these are called without any of Python's objects. (`man 3 dl_iterate_phdr`)
+fn needed() -> Vec<Vec<u8>> {
+    unsafe extern "C" fn look(info: *mut libc::dl_phdr_info, _: libc::size_t, to: *mut c_void) -> libc::c_int {
+        // SAFETY: the loader's record, and what `needed` passed.
+        let (info, needed) = unsafe { (&*info, &mut *to.cast::<Vec<Vec<u8>>>()) };
+        // SAFETY: the loader's tables of a library that is loaded (`man 5 elf`).
+        unsafe {
+            let headers = std::slice::from_raw_parts(info.dlpi_phdr, info.dlpi_phnum.into());
+            let Some(dynamic) = headers.iter().find(|header| header.p_type == libc::PT_DYNAMIC) else { return 0 };
+            let base = info.dlpi_addr as usize;
+            let entry = |at: usize| *((base + dynamic.p_vaddr as usize) as *const [usize; 2]).add(at);
+            let entries = || (0..).map(entry).take_while(|entry| entry[0] != 0);
+            let Some([_, texts]) = entries().find(|entry| entry[0] == DT_STRTAB) else { return 0 };
+            // The loader writes addresses in place of offsets, where it may.
+            let texts = if texts < base { texts + base } else { texts };
+            let names = entries().filter(|entry| entry[0] == DT_NEEDED);
+            let text = |[_, offset]: [usize; 2]| CStr::from_ptr((texts + offset) as *const c_char).to_bytes();
+            needed.extend(names.map(|name| text(name).rsplit(|&b| b == b'/').next().unwrap_or_default().to_vec()));
+        }
+        0
+    }
+    let mut needed: Vec<Vec<u8>> = Vec::new();
+    // SAFETY: `look` takes a list of names.
+    unsafe { libc::dl_iterate_phdr(Some(look), (&raw mut needed).cast()) };
+    needed
 }
 
 /// Does it refer to the functions by which something is registered for forks (`man 3 pthread_atfork`)?
@@ -65,6 +97,15 @@ fn all() -> &'static [Library] {
 /// The library's number.
 pub fn find(path: &[u8]) -> Option<usize> {
     all().iter().position(|library| library.path == path)
+}
+
+/// Begin, end and number of each part of each, in order.
+pub fn parts() -> Vec<(usize, usize, usize)> {
+    let each = all().iter().enumerate();
+    let mut parts: Vec<_> =
+        each.flat_map(|(at, library)| library.parts.iter().map(move |&(start, end)| (start, end, at))).collect();
+    parts.sort_unstable();
+    parts
 }
 
 /// In the process that is captured: begin and end of what will not be executable in the image.

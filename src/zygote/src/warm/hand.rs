@@ -215,7 +215,7 @@ impl Store {
 
     fn carry_out(&self, number: usize, steps: Vec<Step>) -> Answer<(Object, usize)> {
         let is_awake = |step: &Step| match step {
-            Step::Give(at) => self.nodes[*at].asleep.is_none_or(asleep::wake),
+            Step::Give(at) => self.nodes[*at].wakes.iter().all(|&library| asleep::wake(library)),
             _ => true,
         };
         if !steps.iter().all(is_awake) {

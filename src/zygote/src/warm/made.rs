@@ -185,7 +185,11 @@ unsafe fn kind_of(object: usize) -> Kind {
     }
 }
 
-unsafe fn is_tracked(object: usize) -> bool {
+/// Does the collector have it?
+///
+/// # Safety
+/// A live object with a collector's head.
+pub unsafe fn is_tracked(object: usize) -> bool {
     // SAFETY: an object with a collector's head: one that is not tracked has no next.
     unsafe { word(object - HEAD, 0) != 0 }
 }
@@ -214,7 +218,11 @@ unsafe fn traverse(object: usize, visit: Visit, with: *mut c_void) {
     }
 }
 
-unsafe fn referents(object: usize) -> Vec<usize> {
+/// What an object refers to, by what its type says.
+///
+/// # Safety
+/// The GIL is held; a live object, and types' slots are where they are thought to be (`leave::knows`).
+pub unsafe fn referents(object: usize) -> Vec<usize> {
     let mut all: Vec<usize> = Vec::new();
     // SAFETY: the caller has a live object.
     unsafe { traverse(object, collect, (&raw mut all).cast()) };

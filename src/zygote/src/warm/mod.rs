@@ -14,6 +14,7 @@ mod create;
 mod foreign;
 mod hand;
 mod hook;
+mod leads;
 pub mod learn;
 mod leave;
 mod list;
@@ -404,6 +405,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         for node in nodes.iter_mut().filter(is_hidden) {
             node.asleep = node.library.as_deref().and_then(asleep::find);
         }
+        leads::find(&mut nodes, layout);
     }
     let decimal = nodes.iter().position(|node| node.name == "decimal");
     for node in nodes.iter_mut().filter(|node| is_other(node) && node.state.get() == State::Hidden) {

@@ -190,6 +190,8 @@ pub struct Node {
     pub foreign: Option<usize>,
     /// The number of that among those asleep.
     pub asleep: Option<usize>,
+    /// All of those that its hand-over wakes.
+    pub wakes: Vec<usize>,
 }
 
 impl Node {
@@ -228,6 +230,7 @@ impl Node {
             is_loud: false,
             foreign: None,
             asleep: None,
+            wakes: Vec::new(),
         }
     }
 
