@@ -10,6 +10,8 @@ import sys
 
 # Set by the caller, from src/zygote/src/warm/list.rs: pairs of module and deed.
 ASKED_AGAIN = None
+# Imports that ended a rehearsal, or took too long.
+fatal = ()
 # Extensions that may initialise themselves once a process (src/zygote/src/quiet/libraries.rs).
 KNOWN = None
 # The zygote notes it by itself, and compares the answer at the hand-over.
@@ -190,7 +192,7 @@ class Stream:
 nodes, stack, curated = {}, [], set()
 reads = set()
 containers = []
-known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": []}
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False}
 sizes = []
 
 
@@ -234,9 +236,13 @@ def settle():
         # Threads of a library (OpenBLAS has such) that end when their process forks, and begin again when they are needed.
         tasks = tasks_after_fork(None)
         if tasks == 1:
-            calls = [call for call in calls if call != "starts a thread"]
+            calls = [call for call in calls if call not in ("starts a thread", "registers something for forks")]
     for call in calls:
         accuse(call)
+    if known["profile"] and sys.getprofile() is not profile:
+        # What comes afterwards is watched all the same.
+        accuse("sets a profile function")
+        sys.setprofile(profile)
     now = [repr(value) for variable, value in context.items() if variable.name == "decimal_context"]
     if now and stack and now != known["decimal"]:
         # It is made where it is missing: so it is at the hand-over.
@@ -344,7 +350,12 @@ def load(name, import_):
     if stack:
         nodes[stack[-1]].needs.add(name)
     stack.append(name)
+    tell(f"begin\t{name}")
     try:
+        if name in fatal:
+            # So did an earlier rehearsal.
+            accuse("takes too long, or ends the process")
+            raise ImportError("this is a rehearsal")
         module = real_load(name, import_)
         judge(node, sys.modules.get(name))
         return module
@@ -365,6 +376,7 @@ def load(name, import_):
         if known["lasting"][1] != context:
             accuse("sets a context variable")
         stack.pop()
+        tell(f"done\t{name}")
         if not node.absent and name in sys.modules:
             adopt(name, sys.modules[name])
 
@@ -501,10 +513,13 @@ def is_submodule(name, attribute):
 
 def rehearse(stdlib, roots, script, send):
     """Imports all of them, and tells what came of it, a line each."""
+    global tell
+    tell = send
     own = imports_of(script) if script else []
     for name, module in sorted(sys.modules.items(), key=lambda item: item[0] not in OBSERVED):
         adopt(name, module)
     settle()
+    known["profile"] = True
     sys.setprofile(profile)
     load_roots([(name, None) for name in stdlib], send)
     settle()
@@ -518,6 +533,7 @@ def rehearse(stdlib, roots, script, send):
             node.misses.clear()
             curated.add(node.name)
     load_roots([(name, None) for name in roots] + own, send)
+    known["profile"] = False
     sys.setprofile(None)
     builtins.__import__, inner._find_and_load = real_import, real_load
     settle()

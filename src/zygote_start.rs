@@ -37,6 +37,8 @@ const PROBE: i64 = 60_000_000_000;
 const PING: i64 = 500_000_000;
 /// How long to wait before looking at a lock again, nanoseconds.
 const LOOK: i64 = 2_000_000;
+/// How long it counts that a zygote ended while it was being prepared, nanoseconds.
+const MARKED: i64 = 60_000_000_000;
 /// A file changed this recently could change again without its times showing it (one tick of the kernel's clock).
 const TICK: i64 = 10_000_000;
 
@@ -272,6 +274,9 @@ impl Starter<'_> {
             return Err(Failure::Unneeded);
         }
         sweep(&self.place.runtime);
+        if take_mark(&lock) {
+            return Err(Failure::Impossible("the zygote ended while it was being prepared".into()));
+        }
         let report = self.probe()?;
         let table = self.table(&report)?;
         let _ = file::unlink(&self.place.file(key, "failed"));
@@ -406,6 +411,9 @@ impl Starter<'_> {
             keep_open(self.log);
         }
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        if self.log < 0 {
+            mark(&lock);
+        }
         let error = command.exec();
         Err(Failure::Impossible(format!("cannot run the interpreter: {error}")))
     }
@@ -565,6 +573,20 @@ fn sweep(runtime: &[u8]) {
             let _ = file::unlink(&[runtime, b"/", &name].concat());
         }
     }
+}
+
+/// The lock says so while a zygote is being prepared; one that listens takes that back. An import may end the process, and the
+/// next start would go the same way.
+fn mark(lock: &Fd) {
+    let _ = file::write(lock.number(), b"preparing\n");
+}
+
+/// Has the last one ended while it was being prepared, not long ago? It is said once.
+fn take_mark(lock: &Fd) -> bool {
+    let Ok(stat) = file::fstat(lock.number()) else { return false };
+    let now = process::clock(libc::CLOCK_REALTIME);
+    let is_marked = stat.size > 0 && (0..MARKED).contains(&(now - stat.mtime));
+    stat.size > 0 && file::truncate(lock.number(), 0).is_ok() && is_marked
 }
 
 fn nonce() -> Result<u64, Failure> {

@@ -84,6 +84,8 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let start = &Start { table: &table, changes: start.changes.clone(), ..*start };
     match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
+            // It is prepared (`mark`, src/zygote_start.rs).
+            let _ = file::truncate(start.descriptor, 0);
             // A worker whose main thread ends alone unwinds through here; the descriptors' numbers are the script's then.
             let mut zygote = std::mem::ManuallyDrop::new(zygote);
             log.line("listening");
@@ -95,6 +97,7 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
         }
         Err(text) => {
             log.line(text);
+            let _ = file::truncate(start.descriptor, 0);
             if text == CANNOT_PUBLISH {
                 let note = [start.runtime, b"/", &start.key.hex(), b".failed"].concat();
                 let _ = std::fs::write(std::ffi::OsStr::from_bytes(&note), format!("{text}\n"));

@@ -45,6 +45,9 @@ pub enum Call {
     Locale,
     Output,
     AtExit,
+    AtFork,
+    Memory,
+    Random,
 }
 
 impl Call {
@@ -74,6 +77,9 @@ impl Call {
             Call::Locale => c"sets the locale",
             Call::Output => c"writes to a standard stream",
             Call::AtExit => c"registers something for the end of the process",
+            Call::AtFork => c"registers something for forks",
+            Call::Memory => c"locks memory, or keeps it from forks",
+            Call::Random => c"draws random numbers of C's",
         }
     }
 }
@@ -299,9 +305,13 @@ fn standard_stream(fd: c_int, call: Call) {
     }
 }
 
+fn has_deeds() -> bool {
+    DEEDS.load(Relaxed)
+}
+
 /// Something that lasts was done.
 fn deed(call: Call) {
-    if DEEDS.load(Relaxed) {
+    if has_deeds() {
         note(call);
     }
 }

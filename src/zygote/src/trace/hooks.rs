@@ -6,9 +6,10 @@
 //! are left alone: they look at who calls them.
 
 use super::{
-    Call, clock_read, deed, deed_if, look, look_at, note, on, open_mode, open_with, pass_by, standard_stream, variable,
-    working_directory,
+    Call, clock_read, deed, deed_if, has_deeds, look, look_at, note, on, open_mode, open_with, pass_by,
+    standard_stream, variable, working_directory,
 };
+use crate::quiet::home_of;
 use core::ffi::{CStr, c_char, c_double, c_int, c_long, c_uint, c_ulong, c_void};
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -76,6 +77,32 @@ macro_rules! hooks {
             }
         )*
     };
+}
+
+/// Objects of C++ come with an argument; of a library that is kept warm they are registered when that is handed over.
+///
+/// # Safety
+/// As for the C library's function of this name.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn __cxa_atexit(function: Out, argument: Out, library: Out) -> c_int {
+    static REAL: Real = Real::new();
+    if on() && !is_ours(library) {
+        deed_if(argument.is_null(), Call::AtExit);
+        if has_deeds() && !argument.is_null() && crate::warm::ends::put_off(function, argument, library) {
+            return 0;
+        }
+    }
+    let real = REAL.get(c"__cxa_atexit");
+    // SAFETY: the C library's function of this name has this type; the caller's arguments, under the caller's promises.
+    unsafe {
+        let real: unsafe extern "C" fn(Out, Out, Out) -> c_int = core::mem::transmute(real);
+        real(function, argument, library)
+    }
+}
+
+/// Is it an address of our library's? So the C library is told whose an object is (Itanium C++ ABI, 3.3.6.3).
+fn is_ours(address: Out) -> bool {
+    !address.is_null() && home_of(address) == home_of(real::write.0.as_ptr().cast())
 }
 
 /// A name that ends with its only zero byte.
@@ -165,7 +192,6 @@ hooks! {
     getrlimit(resource: c_int, buf: Out) -> c_int { note(Call::Limits) }
     getrlimit64(resource: c_int, buf: Out) -> c_int { note(Call::Limits) }
     getpriority(which: c_int, who: c_uint) -> c_int { note(Call::Priority) }
-    __cxa_atexit(function: Out, argument: Out, library: Out) -> c_int { deed_if(argument.is_null(), Call::AtExit) }
     sched_getaffinity(pid: c_int, size: usize, buf: Out) -> c_int { note(Call::Processors) }
     umask(mode: c_uint) -> c_uint { note(Call::Umask) }
     getrusage(who: c_int, buf: Out) -> c_int { note(Call::Load) }
@@ -201,5 +227,25 @@ hooks! {
     setitimer(which: c_int, new: Out, old: Out) -> c_int { deed(Call::Signal) }
     alarm(seconds: c_uint) -> c_uint { deed(Call::Signal) }
     setlocale(category: c_int, name: Path) -> Out { deed_if(!name.is_null(), Call::Locale) }
+    on_exit(function: Out, argument: Out) -> c_int { deed(Call::AtExit) }
+    at_quick_exit(function: Out) -> c_int { deed(Call::AtExit) }
+    __cxa_thread_atexit_impl(function: Out, argument: Out, library: Out) -> c_int { deed_if(!is_ours(library), Call::AtExit) }
+    __register_atfork(before: Out, parent: Out, child: Out, library: Out) -> c_int { deed(Call::AtFork) }
+    timer_create(clock: c_int, event: Out, timer: Out) -> c_int { deed(Call::Signal) }
+    mlock(address: Out, size: usize) -> c_int { deed(Call::Memory) }
+    mlock2(address: Out, size: usize, flags: c_uint) -> c_int { deed(Call::Memory) }
+    mlockall(flags: c_int) -> c_int { deed(Call::Memory) }
+    madvise(address: Out, size: usize, advice: c_int) -> c_int { deed_if(matches!(advice, libc::MADV_DONTFORK | libc::MADV_WIPEONFORK), Call::Memory) }
+    sem_open(name: Path, flags: c_int, mode: c_uint, value: c_uint) -> Out { deed(Call::Change) }
+    shm_open(name: Path, flags: c_int, mode: c_uint) -> c_int { deed(Call::Change) }
+    srand(seed: c_uint) -> Out { deed(Call::Random) }
+    srandom(seed: c_uint) -> Out { deed(Call::Random) }
+    rand() -> c_int { deed(Call::Random) }
+    random() -> c_long { deed(Call::Random) }
+    initstate(seed: c_uint, state: Out, size: usize) -> Out { deed(Call::Random) }
+    setstate(state: Out) -> Out { deed(Call::Random) }
+    srand48(seed: c_long) -> Out { deed(Call::Random) }
+    lrand48() -> c_long { deed(Call::Random) }
+    mrand48() -> c_long { deed(Call::Random) }
     write(fd: c_int, bytes: Out, count: usize) -> isize { deed_if((0..=2).contains(&fd), Call::Output) }
 }

@@ -5,6 +5,7 @@
 //! extension to these functions lead here, from its loading on until all is imported. Owns the functions, and the places in which
 //! they were put.
 
+use super::ends;
 use super::registrations::{tell, tell_used};
 use crate::capi::Object;
 use core::ffi::{CStr, c_char, c_int, c_void};
@@ -12,6 +13,7 @@ use pyo3::ffi::{self, PyObject};
 use pyzy_sys::file;
 use std::cell::RefCell;
 use std::ffi::CString;
+use std::sync::Mutex;
 
 /// Of sys: what a run sets for itself.
 const OF_THE_RUN: [&CStr; 16] = [
@@ -33,7 +35,7 @@ const OF_THE_RUN: [&CStr; 16] = [
     c"warnoptions",
 ];
 
-const OURS: [(&CStr, *const c_void); 10] = [
+const OURS: &[(&CStr, *const c_void)] = &[
     (c"PyImport_ImportModuleLevelObject", import_object as *const c_void),
     (c"PyImport_ImportModuleLevel", import_text as *const c_void),
     (c"PyImport_GetModule", get_module as *const c_void),
@@ -44,7 +46,26 @@ const OURS: [(&CStr, *const c_void); 10] = [
     (c"PyImport_ImportModuleNoBlock", import_plain as *const c_void),
     (c"PyImport_ExecCodeModule", exec_code as *const c_void),
     (c"Py_AtExit", at_exit as *const c_void),
+    (c"PyUnstable_AtExit", at_exit as *const c_void),
+    (c"Py_AddPendingCall", add_pending_call as *const c_void),
+    (c"PySys_AddAuditHook", add_audit_hook as *const c_void),
+    (c"PyEval_SetProfile", set_profile as *const c_void),
+    (c"PyEval_SetProfileAllThreads", set_profile as *const c_void),
+    (c"PyEval_SetTrace", set_trace as *const c_void),
+    (c"PyEval_SetTraceAllThreads", set_trace as *const c_void),
+    (c"_PyInterpreterState_SetEvalFrameFunc", set_evaluator as *const c_void),
+    (c"PyCodec_Register", register_codec as *const c_void),
+    (c"PyCodec_RegisterError", register_error as *const c_void),
+    (c"PyMem_SetAllocator", set_allocator as *const c_void),
+    (c"PyObject_SetArenaAllocator", set_allocator as *const c_void),
+    (c"PyDict_AddWatcher", add_watcher as *const c_void),
+    (c"PyType_AddWatcher", add_watcher as *const c_void),
+    (c"PyCode_AddWatcher", add_watcher as *const c_void),
+    (c"PyFunction_AddWatcher", add_watcher as *const c_void),
 ];
+
+/// What has been refused, in a rehearsal.
+static SAID: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
 thread_local! {
     /// Addresses, and what was there.
@@ -80,6 +101,7 @@ pub fn attach(path: &[u8]) {
         if map.is_null() {
             return;
         }
+        ends::empty(path.to_bytes(), map.cast());
         for place in references(&*map) {
             let (at, ours) = place;
             let before = *(at as *const usize);
@@ -143,7 +165,22 @@ unsafe fn references(map: &LinkMap) -> Vec<(usize, usize)> {
     found
 }
 
+/// In a rehearsal: what is refused is said (`said`).
+pub fn note_deeds() {
+    *SAID.lock().unwrap_or_else(|e| e.into_inner()) = Some(Vec::new());
+}
+
+/// What has been refused since the last time.
+pub fn said() -> Vec<String> {
+    SAID.lock().unwrap_or_else(|e| e.into_inner()).as_mut().map(std::mem::take).unwrap_or_default()
+}
+
 fn refuse(what: &str) {
+    if let (Some(said), Some(what)) =
+        (SAID.lock().unwrap_or_else(|e| e.into_inner()).as_mut(), what.strip_prefix("it "))
+    {
+        said.push(what.to_owned());
+    }
     tell(|recorder| {
         recorder.look();
         recorder.refuse(what);
@@ -263,6 +300,28 @@ unsafe extern "C" fn sys_object(name: *const c_char) -> *mut PyObject {
 unsafe extern "C" fn at_exit(_: *mut c_void) -> c_int {
     refuse("it registers something for the end of the interpreter");
     0
+}
+
+/// What the interpreter is to call from then on: it is not told of it, and the module is never handed over.
+macro_rules! refused {
+    ($($name:ident($($parameter:ty),*) { $why:literal })*) => {
+        $(unsafe extern "C" fn $name($(_: $parameter),*) -> c_int {
+            refuse($why);
+            0
+        })*
+    };
+}
+
+refused! {
+    add_pending_call(*mut c_void, *mut c_void) { "it has the interpreter call it later" }
+    add_audit_hook(*mut c_void, *mut c_void) { "it adds an audit hook" }
+    set_profile(*mut c_void, *mut c_void) { "it sets a profile function" }
+    set_trace(*mut c_void, *mut c_void) { "it sets a trace function" }
+    set_evaluator(*mut c_void, *mut c_void) { "it evaluates frames by itself" }
+    register_codec(*mut c_void) { "it registers a codec" }
+    register_error(*mut c_void, *mut c_void) { "it registers an error handler" }
+    set_allocator(c_int, *mut c_void) { "it allocates memory for the interpreter" }
+    add_watcher(*mut c_void) { "it watches objects of the interpreter" }
 }
 
 unsafe extern "C" fn exec_code(name: *const c_char, code: *mut PyObject) -> *mut PyObject {

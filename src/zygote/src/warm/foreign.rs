@@ -6,6 +6,7 @@
 
 use super::calls;
 use super::copies::{self, Companions};
+use super::ends;
 use super::node::{Node, State, text};
 use crate::capi::{self, Object};
 use crate::quiet::is_silent_extension;
@@ -147,8 +148,10 @@ pub fn may_be_handed(number: usize) -> bool {
 
 /// A module of it is handed over.
 pub fn hand(number: usize) {
-    if let Some(all) = all() {
-        all.libraries[number].whose.store(HANDED, Relaxed);
+    if let Some(library) = all().map(|all| &all.libraries[number])
+        && library.whose.swap(HANDED, Relaxed) != HANDED
+    {
+        ends::hand(&library.path);
     }
 }
 
@@ -287,6 +290,7 @@ fn note(path: &[u8]) -> bool {
             if !noted.paths.iter().any(|known| known == path) {
                 noted.paths.push(path.to_vec());
             }
+            ends::expect(path);
             calls::attach(path);
         }
         true

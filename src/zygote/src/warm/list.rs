@@ -32,6 +32,9 @@ pub const ASKED_AGAIN: &[(&str, Call)] = &[
     // OpenSSL frees its memory at the end.
     ("_hashlib", Call::AtExit),
     ("_ssl", Call::AtExit),
+    // And notes that it is another process.
+    ("_hashlib", Call::AtFork),
+    ("_ssl", Call::AtFork),
     ("dateutil.parser._parser", Call::Clock),
     ("numpy.random.mtrand", Call::Entropy),
     // As `_strptime`.

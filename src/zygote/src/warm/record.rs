@@ -227,6 +227,7 @@ impl<'a> Recorder<'a> {
         let calls = std::mem::take(&mut *CALLS.lock().unwrap_or_else(|e| e.into_inner()));
         let asked = trace::take();
         if let Some(top) = top {
+            let threads = calls.contains(&Call::Thread);
             for call in calls {
                 if call == Call::Host {
                     self.nodes[top].host = true;
@@ -234,7 +235,7 @@ impl<'a> Recorder<'a> {
                     [Call::Processors, Call::Limits, Call::Priority].iter().position(|c| *c == call)
                 {
                     self.nodes[top].means[asked] = true;
-                } else if call == Call::Thread && rehearsal::fork_and_count() == 1 {
+                } else if matches!(call, Call::Thread | Call::AtFork) && threads && rehearsal::fork_and_count() == 1 {
                     // A library's, which end before a fork and begin again when they are needed.
                 } else if !ASKED_AGAIN.contains(&(self.nodes[top].name.as_str(), call)) {
                     self.nodes[top].refuse(format!("it {}", call.text().to_string_lossy()));

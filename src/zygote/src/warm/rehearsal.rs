@@ -5,11 +5,14 @@
 //! imported in a child of the zygote first, where python/rehearse.py watches it, and the zygote imports only what
 //! was found pure, and needs only what was found pure.
 
+use super::calls;
 use super::copies;
+use super::create;
 use super::foreign;
 use super::list;
 use super::node::text;
 use super::record::{CALLS, item};
+use super::state;
 use crate::capi::{Object, Symbol};
 use crate::quiet::KNOWN_EXTENSIONS;
 use crate::spare;
@@ -95,18 +98,37 @@ pub struct Programme<'a> {
     pub library: &'a [Vec<u8>],
 }
 
-/// Imports all of it in a child, and gives its verdict.
+/// How many imports may end a rehearsal before it is given up.
+const ATTEMPTS: usize = 4;
+
+/// Imports all of it in a child, and gives its verdict. An import that ends the child, or takes too long, is left out of the next.
 pub fn rehearse(programme: &Programme) -> Verdict {
+    let mut fatal = Vec::new();
+    loop {
+        let (verdict, last) = attempt(programme, &fatal);
+        match last {
+            Some(last) if !fatal.contains(&last) && fatal.len() + 1 < ATTEMPTS => fatal.push(last),
+            _ => return verdict,
+        }
+    }
+}
+
+/// The verdict, or a refusal of all and the name of the import that was under way when it ended.
+fn attempt(programme: &Programme, fatal: &[String]) -> (Verdict, Option<String>) {
     let roots = programme.roots;
-    let told = run(programme).unwrap_or_default();
+    let told = run(programme, fatal).unwrap_or_default();
     let mut verdict = Verdict::default();
-    let (mut last, mut ended) = ("", false);
+    let (mut last, mut ended, mut under_way) = ("", false, Vec::new());
     for line in told.lines() {
         let mut words = line.split('\t');
         let (kind, name) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let rest = words.next().unwrap_or_default();
         match kind {
             "root" => last = name,
+            "begin" => under_way.push(name),
+            "done" => {
+                under_way.pop();
+            }
             "warm" => verdict.warm.push(name.to_owned()),
             "absent" => verdict.absent.push(name.to_owned()),
             "refused" => verdict.refused.push((name.to_owned(), rest.to_owned())),
@@ -128,9 +150,9 @@ pub fn rehearse(programme: &Programme) -> Verdict {
             last => format!("importing {last} takes too long, or ends the process"),
         };
         let refused = roots.iter().map(|name| ((*name).to_owned(), why.clone())).collect();
-        return Verdict { refused, ..Verdict::default() };
+        return (Verdict { refused, ..Verdict::default() }, under_way.pop().map(str::to_owned));
     }
-    verdict
+    (verdict, None)
 }
 
 fn unhex(text: &str) -> Vec<u8> {
@@ -139,7 +161,7 @@ fn unhex(text: &str) -> Vec<u8> {
 }
 
 /// What the child wrote.
-fn run(programme: &Programme) -> Option<String> {
+fn run(programme: &Programme, fatal: &[String]) -> Option<String> {
     // SAFETY: a C string; the descriptor is ours.
     let mut told = unsafe {
         let number = libc::memfd_create(c"pyzy-rehearsal".as_ptr(), libc::MFD_CLOEXEC);
@@ -152,7 +174,7 @@ fn run(programme: &Programme) -> Option<String> {
         spare::fork(|| {
             let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
             if process::parent_id() == parent {
-                child(programme, number);
+                child(programme, fatal, number);
             }
         })
     };
@@ -169,7 +191,7 @@ fn run(programme: &Programme) -> Option<String> {
     Some(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-fn child(programme: &Programme, number: i32) -> Option<()> {
+fn child(programme: &Programme, fatal: &[String], number: i32) -> Option<()> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
         let globals = Object::own(ffi::PyDict_New())?;
@@ -181,6 +203,10 @@ fn child(programme: &Programme, number: i32) -> Option<()> {
         set(c"try_copies", &function(c"try_copies", try_copies)?);
         set(c"tasks_after_fork", &function(c"tasks_after_fork", tasks_after_fork)?);
         LOADED.get_or_init(copies::loaded);
+        foreign::begin(programme.library.to_vec());
+        calls::note_deeds();
+        create::attach()?;
+        state::begin()?;
         let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
         Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
         let exempt = list::ASKED_AGAIN.iter().map(|(module, call)| pair(module, &call.text().to_string_lossy()));
@@ -189,6 +215,7 @@ fn child(programme: &Programme, number: i32) -> Option<()> {
         let known = KNOWN_EXTENSIONS.split_whitespace().chain(list::ONCE_IS_ENOUGH.split_whitespace());
         set(c"KNOWN", &sequence(known.map(|n| Object::decoded(n.as_bytes())))?);
         set(c"library", &sequence(programme.library.iter().map(|d| Object::decoded(d)))?);
+        set(c"fatal", &sequence(fatal.iter().map(|name| Object::decoded(name.as_bytes())))?);
         let send = function(c"send", send)?;
         SEND.store(number, std::sync::atomic::Ordering::Relaxed);
         let words = |names: &[&str]| sequence(names.iter().map(|n| Object::decoded(n.as_bytes())));
@@ -270,7 +297,9 @@ unsafe extern "C" fn look(_: *mut PyObject, _: *mut PyObject) -> *mut PyObject {
 fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) -> Option<Object> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        let calls = sequence(calls.iter().map(|call| Object::decoded(call.text().to_bytes())))?;
+        let changes = state::changes();
+        let changes = changes.iter().map(|change| Object::decoded(change.as_bytes()));
+        let calls = sequence(calls.iter().map(|call| Object::decoded(call.text().to_bytes())).chain(changes))?;
         let bytes = |b: &Vec<u8>| Object::own(ffi::PyBytes_FromStringAndSize(b.as_ptr().cast(), b.len() as isize));
         let names = sequence(names.iter().map(bytes))?;
         let number = |n: usize| Object::own(ffi::PyLong_FromSize_t(n));
