@@ -19,15 +19,16 @@ COMPARED = {"asks for the name of the host", "reads its limits", "reads its prio
 
 # Built-in functions that change, or ask, what belongs to the process and not to a module.
 DEEDS = {
-    "_codecs": {"register": "registers a codec", "register_error": "registers an error handler", "unregister": "unregisters a codec"},
+    "_codecs": {"register": "registers a codec", "register_error": "registers an error handler", "unregister": "unregisters a codec", "lookup_error": "asks for an error handler"},
     "_signal": {"*": "deals with signals"},
-    "_thread": {"start_new_thread": "starts a thread", "start_new": "starts a thread", "start_joinable_thread": "starts a thread", "stack_size": "sets the stack size of threads"},
+    "_contextvars": {"copy_context": "looks at context variables"},
+    "_thread": {"start_new_thread": "starts a thread", "start_new": "starts a thread", "start_joinable_thread": "starts a thread", "stack_size": "sets the stack size of threads", "get_native_id": "asks for a process id", "_count": "asks for all threads"},
     "faulthandler": {"*": "turns on the fault handler"},
-    "gc": {"disable": "changes the collector", "enable": "changes the collector", "set_threshold": "changes the collector", "freeze": "changes the collector", "set_debug": "changes the collector", "get_objects": "looks at all objects", "get_referrers": "looks at all objects", "collect": "runs the collector"},
+    "gc": {"get_threshold": "asks the collector", "isenabled": "asks the collector", "get_count": "asks the collector", "get_stats": "asks the collector", "get_freeze_count": "asks the collector", "get_debug": "asks the collector", "disable": "changes the collector", "enable": "changes the collector", "set_threshold": "changes the collector", "freeze": "changes the collector", "set_debug": "changes the collector", "get_objects": "looks at all objects", "get_referrers": "looks at all objects", "collect": "runs the collector"},
     "posix": {"chdir": "changes the working directory", "umask": "sets the umask", "nice": "changes its priority", "dup": "opens a descriptor", "dup2": "opens a descriptor", "pipe": "opens a descriptor", "pipe2": "opens a descriptor", "memfd_create": "opens a descriptor", "getpid": "asks for a process id", "getppid": "asks for a process id", "getlogin": "asks who is logged in", "urandom": "reads random bytes", "getrandom": "reads random bytes"},
     "sys": {"settrace": "sets a trace function", "setprofile": "sets a profile function", "addaudithook": "adds an audit hook", "setrecursionlimit": "changes the recursion limit", "setswitchinterval": "changes the switch interval", "setdlopenflags": "changes how libraries are loaded", "set_int_max_str_digits": "changes the limit of digits", "set_asyncgen_hooks": "sets hooks for generators", "set_coroutine_origin_tracking_depth": "changes the tracking of coroutines", "_current_frames": "looks at all threads", "_getframe": None},
     "time": {"time": "reads the clock", "time_ns": "reads the clock", "monotonic": "reads the clock", "monotonic_ns": "reads the clock", "perf_counter": "reads the clock", "perf_counter_ns": "reads the clock", "process_time": "reads the clock", "process_time_ns": "reads the clock", "thread_time": "reads the clock", "localtime": "reads the clock", "sleep": "sleeps", "tzset": "sets the time zone"},
-    "atexit": {"unregister": "takes back what runs at exit", "_clear": "takes back what runs at exit", "_run_exitfuncs": "runs what runs at exit"},
+    "atexit": {"_ncallbacks": "asks what runs at exit", "unregister": "takes back what runs at exit", "_clear": "takes back what runs at exit", "_run_exitfuncs": "runs what runs at exit"},
     "_locale": {"setlocale": "sets the locale"},
     "_posixsubprocess": {"*": "starts a process"},
     "_socket": {"*": "asks about the network"},
@@ -46,10 +47,10 @@ OUTSIDE = {event: verb for verb, events in {
 }.items() for event in events.split()}
 # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND (Linux, x86-64 and most others).
 WRITES = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000
-# The same answer for every run with the same environment.
-SAME_FOR_ALL = {"encoding", "errors", "closed", "name", "mode", "newlines", "__class__", "line_buffering", "write_through"}
+# Compared at the hand-over (settings.py).
+SAME_FOR_ALL = {"encoding", "errors", "closed", "name", "mode", "newlines", "__class__"}
 # Of sys: what a run sets for itself.
-OF_THE_RUN = {"path", "meta_path", "path_hooks", "path_importer_cache", "argv", "orig_argv", "ps1", "ps2", "last_value", "last_traceback", "last_type", "last_exc", "gettrace", "getprofile", "_current_frames"}
+OF_THE_RUN = {"meta_path", "path_hooks", "path_importer_cache", "dont_write_bytecode", "ps1", "ps2", "last_value", "last_traceback", "last_type", "last_exc", "tracebacklimit", "gettrace", "getprofile", "_current_frames"}
 # Whose changed containers do not count: they are caches, or observed by src/zygote/src/warm/watch.rs.
 OBSERVED = {"sys", "builtins", "posix", "os", "re", "copyreg", "_frozen_importlib", "_frozen_importlib_external", "importlib._bootstrap", "importlib._bootstrap_external", "importlib", "zipimport", "linecache", "tokenize", "_weakrefset", "functools", "typing", "encodings", "sre_compile", "re._compiler", "struct", "platform"}
 # Functions whose answer depends on all of sys.path, with what is in front of it in a run.
@@ -58,6 +59,7 @@ SEARCHES[("importlib/metadata.py", "from_name")] = SEARCHES[("importlib/metadata
 SEARCHES.update({("importlib/util.py", "find_spec"): "asks whether a module can be found", ("pkgutil.py", "iter_modules"): "looks for modules", ("pkgutil.py", "walk_packages"): "looks for modules", ("pkgutil.py", "extend_path"): "changes its path"})
 # What `decimal` begins with (Lib/_pydecimal.py, DefaultContext).
 PLAIN = "Context(prec=28, rounding=ROUND_HALF_EVEN, Emin=-999999, Emax=999999, capitals=1, clamp=0, flags=[], traps=[InvalidOperation, DivisionByZero, Overflow])"
+QUESTIONS = {"exc_info", "exception", "fromtimestamp", "timestamp", "astimezone"}
 STREAMS = ("stdin", "stdout", "stderr", "__stdin__", "__stdout__", "__stderr__")
 
 
@@ -66,7 +68,7 @@ class Node:
         self.name, self.reason, self.absent, self.extension = name, None, False, None
         self.reads, self.needs, self.codes, self.changes = set(), set(), set(), set()
         self.finds, self.misses, self.fails = set(), set(), False
-        self.decimal = False
+        self.decimal, self.asks, self.keeps = False, set(), set()
 
 
 class Environment(dict):
@@ -97,23 +99,6 @@ class Environment(dict):
         if hasattr(dict, _name):
             locals()[_name] = _whole(_name, "reads the whole environment")
     # What changes it is seen by comparing it, before an import and after.
-    del _name
-
-
-class Arguments(list):
-    """sys.argv."""
-
-    def _told(name):
-        inner = getattr(list, name)
-
-        def method(self, *rest):
-            accuse("looks at sys.argv")
-            return inner(self, *rest)
-
-        return method
-
-    for _name in ("__getitem__", "__iter__", "__len__", "__contains__", "__eq__", "__add__", "copy", "index", "pop", "append", "insert", "__setitem__", "__delitem__", "__repr__"):
-        locals()[_name] = _told(_name)
     del _name
 
 
@@ -177,6 +162,9 @@ class Modules:
 class Stream:
     """A standard stream."""
 
+    # Nor can there be a weak reference to it.
+    __slots__ = ("_stream",)
+
     def __init__(self, stream):
         object.__setattr__(self, "_stream", stream)
 
@@ -191,9 +179,7 @@ class Stream:
 
 nodes, stack, curated = {}, [], set()
 reads = set()
-containers = []
 known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False}
-sizes = []
 
 
 def accuse(verb, name=None):
@@ -266,10 +252,10 @@ def settle():
         if known["path"] is not None:
             accuse("changes sys.path")
         known["path"] = now
-    hooks = (list(sys.meta_path), list(sys.path_hooks), sys.excepthook, sys.displayhook, sys.unraisablehook, sys.breakpointhook)
+    hooks = (list(sys.meta_path), list(sys.path_hooks))
     if hooks != known["hooks"]:
         if known["hooks"] is not None:
-            accuse("changes the import system, or a hook of sys")
+            accuse("changes the import system")
         known["hooks"] = hooks
     random = sys.modules.get("random")
     if random is not None and hasattr(random, "_inst"):
@@ -288,25 +274,13 @@ def settle():
     if known["streams"] is not None and now > known["streams"]:
         accuse("keeps a standard stream")
     known["streams"] = now
-    look_at_containers()
+    put_back()
+    look_at_lists()
+    look_at_settings()
+    watch_warnings()
+    look_at_watched()
 
 
-def look_at_containers():
-    if list(map(len, containers)) == sizes:
-        return
-    for at, (container, owner) in enumerate(zip(containers, owners)):
-        size = len(container)
-        if size != sizes[at]:
-            sizes[at] = size
-            if stack and owner[0] not in stack:
-                if owner[0] in nodes and owner[0] not in curated:
-                    # Either both are handed over, or none.
-                    nodes[stack[-1]].changes.add(owner[0])
-                else:
-                    accuse(f"changes {owner[0]}.{owner[1]}")
-
-
-owners = []
 seen = set()
 SKIP = {("logging", "_handlerList"), ("threading", "_threading_atexits"), ("warnings", "filters"), ("_warnings", "filters"), ("warnings", "_filters")}
 # Caches of what can be computed again.
@@ -318,10 +292,13 @@ def adopt(name, module):
     """The module is there: containers in its namespace and its classes are observed from now on."""
     if type(module) is not type(sys):
         return
+    if name != "__main__" and not is_from_elsewhere(name):
+        watch_library(name, module)
     if name in OBSERVED:
         # Nor do they count under another name: `copy.dispatch_table` is that of copyreg.
-        seen.update(id(value) for value in vars(module).values() if type(value) in (list, dict, set))
+        seen.update(id(value) for key, value in vars(module).items() if type(value) in (list, dict, set) and (name, key) != ("encodings", "_aliases"))
         return
+    containers = []
     places = [("", vars(module))]
     places += [(key + ".", vars(value)) for key, value in list(vars(module).items()) if isinstance(value, type) and getattr(value, "__module__", None) == name]
     for prefix, place in places:
@@ -329,9 +306,8 @@ def adopt(name, module):
             if isinstance(key, str) and type(value) in (list, dict, set) and id(value) not in seen and key not in ("__builtins__", "__warningregistry__", "__annotations__", "__dict__"):
                 if (name, prefix + key) not in SKIP:
                     seen.add(id(value))
-                    containers.append(value)
-                    owners.append((name, prefix + key))
-                    sizes.append(len(value))
+                    containers.append((name, prefix + key, value, None))
+    watch_all(containers)
 
 
 def first_use(name):
@@ -427,6 +403,8 @@ def profile(frame, event, arg):
         if stack:
             nodes[stack[-1]].codes.add(frame.f_code)
     elif event == "c_call":
+        if stack and frame.f_globals is not HERE and arg.__name__ in QUESTIONS:
+            accuse(asks_by_call(arg))
         deeds = DEEDS.get(getattr(arg, "__module__", None))
         if deeds and frame.f_globals is not HERE:
             verb = deeds.get(arg.__name__, deeds.get("*"))
@@ -439,6 +417,7 @@ def examine_code():
     """Code from outside the standard library that has run: does it look at what belongs to the run?"""
     import dis
 
+    examine_calls()
     for node in list(nodes.values()):
         for code in node.codes:
             if node.reason is None and not code.co_filename.startswith("<") and not is_library(code.co_filename):
@@ -475,9 +454,16 @@ def looks_at_the_run(dis, code, module):
             for following in rest:
                 if following.opname == "IMPORT_FROM" and following.argval in OF_THE_RUN:
                     return f"looks at sys.{following.argval}"
-        if i.opname.startswith("LOAD_") and i.argval in names and rest and rest[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
-            if rest[0].argval in OF_THE_RUN:
+        if i.opname.startswith("LOAD_") and i.argval in names and rest:
+            if rest[0].argval in OF_THE_RUN and rest[0].opname in ("LOAD_ATTR", "LOAD_METHOD"):
                 return f"looks at sys.{rest[0].argval}"
+            if rest[0].argval in OF_THE_RUN and rest[0].opname in ("STORE_ATTR", "DELETE_ATTR"):
+                return f"sets sys.{rest[0].argval}"
+            # By `getattr`, `setattr` and their kin.
+            if rest[0].opname == "LOAD_CONST" and isinstance(rest[0].argval, str) and rest[0].argval in OF_THE_RUN - set(REPORTS):
+                return f"looks at sys.{rest[0].argval}"
+        if i.opname in ("LOAD_ATTR", "LOAD_METHOD") and i.argval == "f_back":
+            return "looks at its callers"
     return None
 
 
@@ -531,9 +517,13 @@ def rehearse(stdlib, roots, script, send):
             node.changes.clear()
             node.finds.clear()
             node.misses.clear()
+            node.asks.clear()
+            node.keeps.clear()
             curated.add(node.name)
+    curating[0] = False
     load_roots([(name, None) for name in roots] + own, send)
     known["profile"] = False
+    curating[0] = True
     sys.setprofile(None)
     builtins.__import__, inner._find_and_load = real_import, real_load
     settle()
@@ -543,7 +533,10 @@ def rehearse(stdlib, roots, script, send):
 
 
 def load_roots(names, send):
+    path, entries = list(sys.path), list(filters())
     for name, attribute in names:
+        sys.path[:] = known["path"] = path[:]
+        put_filters(entries)
         send(f"root\t{name}")
         try:
             if name not in sys.modules and (attribute is None or is_submodule(name, attribute)):
@@ -581,6 +574,10 @@ def verdict(roots, send):
                 send("reads\t%s\t%s" % (name, key.hex()))
             for changed in sorted(node.changes):
                 send("changes\t%s\t%s" % (name, changed))
+            for group in sorted(node.asks):
+                send("asks\t%s\t%s" % (name, group))
+            for kept in sorted(node.keeps):
+                send("keeps\t%s\t%s" % (name, kept))
             if node.decimal:
                 send(f"decimal\t{name}")
             for key in sorted(node.finds):
@@ -614,13 +611,19 @@ def begin():
         os.environ._data = data
         if hasattr(os, "environb"):
             os.environb._data = data
-    sys.argv = Arguments(sys.argv)
+        if sys.modules["posix"].environ == data:
+            sys.modules["posix"].environ = data
+    for name in ("argv", "orig_argv", "path"):
+        if hasattr(sys, name):
+            in_place[name] = List(name, getattr(sys, name))
+            setattr(sys, name, in_place[name])
     made = {}
     for name in STREAMS:
         stream = getattr(sys, name, None)
         if stream is not None:
             proxy = made.setdefault(id(stream), Stream(stream))
             setattr(sys, name, proxy)
+            in_place[name] = proxy
     proxies = list(made.values())
     sys.modules = Modules(table)
     sys.dont_write_bytecode = True

@@ -2,9 +2,8 @@
 # zygote in a private namespace; never in sys.modules.
 #
 # Owns what modules keep of the zygote and must let go of (tidy), and what a module makes
-# anew in each process at its hand-over (SETTLERS).
-
-import sys
+# anew in each process at its hand-over (SETTLERS). Which settings of a run must be the
+# zygote's for a hand-over is settings.py's, which stands in front.
 
 
 def tidy():
@@ -12,6 +11,52 @@ def tidy():
     threading = sys.modules.get("threading")
     if threading is not None and hasattr(threading.main_thread(), "_stderr"):
         threading.main_thread()._stderr = None
+
+
+def found(name):
+    return sys.modules.get(name)
+
+
+def put_filters(entries=filters()[:]):
+    """Filters of one module are not those under which the next one warns."""
+    if filters() != entries:
+        filters()[:] = entries
+
+
+# What the settings are in the zygote.
+before = {}
+
+
+def take():
+    """All is as it was, and all modules are still there."""
+    for at, (name, _, get, _) in enumerate(SETTINGS + COMPARED_ONLY):
+        if found(name):
+            before[at] = get(found(name))
+    before.update(filters=list(filters()), logging=logging_state())
+
+
+def are_settings_same():
+    for at, (name, _, get, _) in enumerate(SETTINGS + COMPARED_ONLY):
+        # A module that is not there was not used; one that the zygote lacks was not used by what is warm.
+        module = found(name)
+        if module is not None and at in before and get(module) != before[at]:
+            return False
+    tracing = found("_tracemalloc")
+    return tracing is None or not tracing.is_tracing()
+
+
+# Bits of src/zygote/src/warm/node.rs.
+SETTINGS_COUNT, FILTERS_COUNT, LOGGING_COUNT, DECIMALS_COUNT = 1, 2, 4, 8
+
+
+def is_same(counts):
+    """Are the settings that count those of the zygote?"""
+    return (
+        (not counts & SETTINGS_COUNT or are_settings_same())
+        and (not counts & FILTERS_COUNT or filters() == before["filters"])
+        and (not counts & LOGGING_COUNT or logging_state() in (None, before["logging"]))
+        and (not counts & DECIMALS_COUNT or has_plain_decimals())
+    )
 
 
 def settle_threading():

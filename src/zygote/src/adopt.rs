@@ -168,9 +168,9 @@ impl Adopter {
                 }
             }
             REPLACED.store(Box::into_raw(Box::new(replaced)), Relaxed);
-            names::set_sys(&names::ARGV, &Object::list(&argv[script..])?)?;
+            set_list(&names::ARGV, &argv[script..])?;
             if self.has_orig_argv {
-                names::set_sys(&names::ORIG_ARGV, &Object::list(argv)?)?;
+                set_list(&names::ORIG_ARGV, argv)?;
             }
             if let Some(settle) = &self.settle {
                 Object::own(ffi::PyObject_CallObject(settle.raw(), std::ptr::null_mut()))?;
@@ -220,6 +220,15 @@ impl Adopter {
             }
         }
         Some(())
+    }
+}
+
+/// Gives a list of `sys` other contents: who keeps the list has the run's.
+fn set_list(name: &Name, items: &[&[u8]]) -> Option<()> {
+    let list = Object::list(items)?;
+    match names::sys(name) {
+        Some(there) if there.exchange(&list) => Some(()),
+        _ => names::set_sys(name, &list),
     }
 }
 

@@ -139,6 +139,23 @@ impl Object {
         }
     }
 
+    /// Exchanges what two lists hold: length, items and room for them (`PyListObject`, `Include/cpython/listobject.h`). False if
+    /// they are no exact lists.
+    pub fn exchange(&self, other: &Object) -> bool {
+        const FIELDS: [usize; 3] = [16, 24, 32];
+        // SAFETY: the GIL is held; exact lists, of which nobody holds an item without a reference.
+        unsafe {
+            let are_lists = ffi::PyList_CheckExact(self.0) != 0 && ffi::PyList_CheckExact(other.0) != 0;
+            if are_lists && self.0 != other.0 {
+                for field in FIELDS {
+                    let [one, two] = [self.0, other.0].map(|list| list.cast::<u8>().add(field).cast::<usize>());
+                    std::ptr::swap(one, two);
+                }
+            }
+            are_lists
+        }
+    }
+
     /// Gives up the reference.
     pub fn into_raw(self) -> *mut PyObject {
         let raw = self.0;

@@ -7,7 +7,7 @@
 
 use super::asleep;
 use super::foreign;
-use super::node::{Event, Node, Place, State, referent};
+use super::node::{Counts, Event, Node, Place, State, referent};
 use super::subclasses::Turn;
 use super::world::{self, Answer, Reach, World};
 use crate::capi::Object;
@@ -18,6 +18,7 @@ use pyzy_sys::file::{self, Fd};
 use pyzy_sys::process;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 /// All that is warm.
 pub struct Store {
@@ -42,8 +43,8 @@ pub struct Store {
     pub turns: Cell<u32>,
     /// Objects that modules have made: module and number, by the object's address.
     pub made: HashMap<usize, (usize, usize)>,
-    /// Asks whether decimals are computed as in the zygote.
-    pub decimals: Object,
+    /// Asks whether settings of the process are the zygote's.
+    pub settings: Object,
 }
 
 /// Processors (`man 2 sched_getaffinity`), limits (`man 2 getrlimit`) and priority (`man 2 getpriority`).
@@ -133,7 +134,7 @@ impl Store {
             return Err(why);
         }
         self.world.is_plain(&self.layout)?;
-        let mut has_plain_decimals = None;
+        let mut answered = Counts::default();
         let mut marks = self.marks.borrow_mut();
         for _ in 0..4 {
             marks.nodes.clear();
@@ -155,19 +156,17 @@ impl Store {
             plan.visit(number)?;
             plan.is_whole()?;
             // To ask that runs code as well.
-            let computes = plan.steps.iter().any(|step| matches!(step, Step::Give(at) if self.nodes[*at].computes));
-            if computes && has_plain_decimals.is_none() {
-                // SAFETY: the GIL is held; a function without parameters.
-                let answer =
-                    unsafe { Object::own(ffi::PyObject_CallObject(self.decimals.raw(), std::ptr::null_mut())) };
-                // SAFETY: as above.
-                let is_plain = answer.is_some_and(|answer| unsafe { ffi::PyObject_IsTrue(answer.raw()) == 1 });
-                has_plain_decimals = Some(is_plain);
+            let asks = plan.steps.iter().fold(Counts::default(), |asks, step| match step {
+                Step::Give(at) => asks.and(self.nodes[*at].asks),
+                _ => asks,
+            });
+            if asks.and(answered) != answered {
+                if !self.has_settings(asks) {
+                    return Err("settings that count for it are others");
+                }
+                answered = asks.and(answered);
                 self.world.is_plain(&self.layout)?;
                 continue;
-            }
-            if computes && has_plain_decimals == Some(false) {
-                return Err("decimals are computed in another way");
             }
             // Making a finder runs code: the plan is made once more.
             if self.world.walk(&plan.reach)? {
@@ -184,6 +183,18 @@ impl Store {
             return self.carry_out(number, steps);
         }
         Err("sys.path does not come to rest")
+    }
+
+    /// Are the settings that count those of the zygote?
+    fn has_settings(&self, counts: Counts) -> bool {
+        // SAFETY: the GIL is held; a function of one number.
+        unsafe {
+            let arguments = Object::own(ffi::PyLong_FromLong(counts.0.into()))
+                .and_then(|counts| Object::own(ffi::PyTuple_Pack(1, counts.raw())));
+            let answer = arguments
+                .and_then(|arguments| Object::own(ffi::PyObject_CallObject(self.settings.raw(), arguments.raw())));
+            answer.is_some_and(|answer| ffi::PyObject_IsTrue(answer.raw()) == 1)
+        }
     }
 
     /// What the initialisation of this extension imports, if it has run in the zygote, runs once only, and nobody has the
@@ -456,7 +467,7 @@ impl Plan<'_> {
             let same = match value {
                 None => now.is_null(),
                 // SAFETY: as above.
-                Some(value) => !now.is_null() && unsafe { std::ffi::CStr::from_ptr(now) }.to_bytes() == value,
+                Some(value) => !now.is_null() && unsafe { CStr::from_ptr(now) }.to_bytes() == value,
             };
             if !same {
                 return Err("a variable that its import reads has another value");
@@ -470,6 +481,13 @@ impl Plan<'_> {
         }
         if node.means.contains(&true) && !Means::are_same(node.means, self.store.means.as_ref()) {
             return Err("this process has other limits, processors or another priority");
+        }
+        let is_kept = |(name, list): &(&CStr, usize)| {
+            // SAFETY: a C string; the answer is borrowed and only compared.
+            unsafe { ffi::PySys_GetObject(name.as_ptr()) as usize == *list }
+        };
+        if !node.keeps.iter().all(is_kept) {
+            return Err("a list of sys that it keeps is another one");
         }
         if node.finder.is_some() {
             self.steps.push(Step::Find(number));

@@ -28,7 +28,7 @@ unsafe extern "C" {
 }
 
 /// What an object held.
-struct Held {
+pub(super) struct Held {
     /// Of a dictionary.
     content: Option<Content>,
     /// What it refers to, added up in order; of what is no plain dictionary.
@@ -36,7 +36,9 @@ struct Held {
 }
 
 impl Held {
-    unsafe fn by(object: usize, layout: &Layout) -> Held {
+    /// # Safety
+    /// The GIL is held; a live object, here and below.
+    pub unsafe fn by(object: usize, layout: &Layout) -> Held {
         // SAFETY: a live object.
         unsafe {
             let dictionary = object as *mut PyObject;
@@ -50,7 +52,9 @@ impl Held {
         }
     }
 
-    unsafe fn is_in(&self, object: usize, layout: &Layout) -> bool {
+    /// # Safety
+    /// As `by`, with the same object.
+    pub unsafe fn is_in(&self, object: usize, layout: &Layout) -> bool {
         // SAFETY: a live object, which was a dictionary if it has content.
         unsafe {
             self.content.as_ref().is_none_or(|content| content.is_in(layout, object as *mut PyObject, &[]))
@@ -58,7 +62,9 @@ impl Held {
         }
     }
 
-    unsafe fn take(&self, object: usize, layout: &Layout) {
+    /// # Safety
+    /// As `is_in`.
+    pub unsafe fn take(&self, object: usize, layout: &Layout) {
         // SAFETY: as above.
         unsafe {
             self.content.iter().for_each(|content| content.take(layout, object as *mut PyObject, &[]));

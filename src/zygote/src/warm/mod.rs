@@ -27,7 +27,9 @@ mod rehearsal;
 mod ring;
 mod row;
 mod state;
+mod settings;
 mod subclasses;
+mod sums;
 mod uses;
 mod wanted;
 mod watch;
@@ -55,11 +57,13 @@ use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use wanted::{Notes, Wanted};
 use world::{Paths, World};
 
-const SOURCE: &CStr =
-    match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/warm.py"), "\0").as_bytes()) {
-        Ok(source) => source,
-        Err(_) => panic!("python/warm.py holds a NUL"),
-    };
+const SOURCE: &CStr = match CStr::from_bytes_with_nul(
+    concat!(include_str!("../../../../python/settings.py"), "\n", include_str!("../../../../python/warm.py"), "\0")
+        .as_bytes(),
+) {
+    Ok(source) => source,
+    Err(_) => panic!("python/warm.py holds a NUL"),
+};
 
 /// A file changed this recently could change again without its times showing it (one tick of the kernel's clock).
 const TICK: i64 = 10_000_000;
@@ -206,7 +210,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let rehearse = |roots: &[&str]| match roots.is_empty() && wanted.script.is_empty() {
         true => Verdict::default(),
         false => {
-            let programme = Programme { stdlib: &stdlib, roots, script: &wanted.script, library: &library };
+            let programme = Programme { stdlib: &stdlib, roots, script: &wanted.script, library: &library, layout };
             rehearsal::rehearse(&programme)
         }
     };
@@ -231,7 +235,6 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let cache = world::items(&keys(&world.cache)?)?;
     let library_list = world.paths.library_list()?;
     let hook = Hook::new(&item(&globals, "tidy")?)?;
-    let tidy = item(&globals, "tidy")?;
     // Before others stand there.
     create::attach()?;
     let stand_ins = StandIns::put()?;
@@ -254,11 +257,15 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         stdlib.iter().for_each(|name| import(name));
         tell(|recorder| recorder.allow_only(verdict.allowed()));
         let (named, learned) = verdict.warm.split_at(named);
-        named.iter().for_each(|name| import(name));
+        let each = |name: &str| {
+            import(name);
+            settings::call(&globals, "put_filters");
+        };
+        named.iter().for_each(|name| each(name));
         let before = resident();
         for name in learned {
             match resident().saturating_sub(before) < wanted.room {
-                true => import(name),
+                true => each(name),
                 false => told.refused(name, "there is no room for it (PYZY_LEARNED_MB)"),
             }
         }
@@ -271,12 +278,12 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         ffi::PySys_SetObject(c"path".as_ptr(), path.raw());
         ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), write.raw());
     }
-    // SAFETY: the GIL is held; a function without parameters.
-    let tidied = unsafe { Object::own(ffi::PyObject_CallObject(tidy.raw(), std::ptr::null_mut())).is_some() };
+    let tidied = settings::call(&globals, "tidy");
     recorder.finish();
     row.iter().for_each(Row::let_go);
     let (mut nodes, places, names, owned) = (recorder.nodes, recorder.places, recorder.names, recorder.owned);
     watch::undo_all(&nodes, &recorder.order);
+    let tidied = tidied && settings::call(&globals, "take");
     let clean = stand_ins.take_away();
     quiet::forget(seen);
     for node in nodes.iter().filter(|node| node.state.get() == State::Hidden) {
@@ -409,11 +416,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         }
         leads::find(&mut nodes, layout);
     }
-    let decimal = nodes.iter().position(|node| node.name == "decimal");
-    for node in nodes.iter_mut().filter(|node| is_other(node) && node.state.get() == State::Hidden) {
-        let needs = |event: &node::Event| matches!(event, node::Event::Needs(n) if Some(*n) == decimal);
-        node.computes = verdict.decimal.contains(&node.name) || node.events.get_mut().iter().any(needs);
-    }
+    settings::count(&mut nodes, &verdict, is_other)?;
     let always =
         ["builtins", "sys"].iter().map(|n| nodes.iter().position(|node| node.name == *n)).collect::<Option<_>>()?;
     let made = nodes
@@ -437,7 +440,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         marks: Default::default(),
         turns: Default::default(),
         made,
-        decimals: item(&globals, "has_plain_decimals")?,
+        settings: item(&globals, "is_same")?,
     };
     hook.put();
     Some(store)

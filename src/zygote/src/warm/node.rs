@@ -9,6 +9,7 @@ use crate::quiet::{self, Kept, Layout};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
 use std::cell::{Cell, RefCell};
+use std::ffi::CStr;
 use std::mem::MaybeUninit;
 
 /// A path, and how it was when the modules were imported.
@@ -46,6 +47,25 @@ pub enum State {
     Hidden,
     /// Handed over.
     Given,
+}
+
+/// Settings of the process that count for a module: bits that python/warm.py knows as well.
+#[derive(Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts(pub u8);
+
+impl Counts {
+    /// Those that always count for modules from outside the standard library.
+    pub const SETTINGS: Counts = Counts(1);
+    /// What decides on warnings, and on records of logging.
+    pub const FILTERS: Counts = Counts(2);
+    pub const LOGGING: Counts = Counts(4);
+    /// How decimals are computed.
+    pub const DECIMALS: Counts = Counts(8);
+
+    /// Both.
+    pub fn and(self, other: Counts) -> Counts {
+        Counts(self.0 | other.0)
+    }
 }
 
 /// What happened while a module was imported, in order.
@@ -154,8 +174,10 @@ pub struct Node {
     pub host: bool,
     /// Its import asked for the process's processors, limits, priority.
     pub means: [bool; 3],
-    /// Its import may compute with decimals.
-    pub computes: bool,
+    /// Settings of the process that its import may have asked for.
+    pub asks: Counts,
+    /// Lists of `sys` that it keeps: the run's must be those.
+    pub keeps: Vec<(&'static CStr, usize)>,
     /// Its import fails, as long as what it asks for is nowhere.
     pub fails: bool,
     /// Names that it looked up in `sys.modules`, and that were not there.
@@ -212,7 +234,8 @@ impl Node {
             variables: Vec::new(),
             host: false,
             means: [false; 3],
-            computes: false,
+            asks: Counts::default(),
+            keeps: Vec::new(),
             fails: false,
             misses: Vec::new(),
             tied: Vec::new(),

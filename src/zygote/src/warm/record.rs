@@ -20,7 +20,7 @@ use crate::trace::{self, Call};
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::file;
 use std::collections::{HashMap, HashSet};
-use std::ffi::CString;
+use std::ffi::{CStr, CString};
 use std::sync::Mutex;
 
 /// What the C library was asked since the last look; filled by the trace.
@@ -146,16 +146,14 @@ impl<'a> Recorder<'a> {
                 self.watches.push(Watch::new(own, Some(number)));
             }
             self.watch_classes(number, own);
-            if self.nodes[number].name == "re" {
-                for name in [c"_cache", c"_cache2"] {
-                    self.watches.extend(attribute(module.raw(), name).map(|table| Watch::new(table, None)));
-                }
-            }
-            if self.nodes[number].name == "copyreg" {
-                for name in [c"dispatch_table", c"_extension_registry", c"_inverted_registry", c"_extension_cache"] {
-                    self.watches.extend(attribute(module.raw(), name).map(|table| Watch::new(table, None)));
-                }
-            }
+            let tables: &[&CStr] = match &self.nodes[number].name[..] {
+                "re" => &[c"_cache", c"_cache2"],
+                "copyreg" => &[c"dispatch_table", c"_extension_registry", c"_inverted_registry", c"_extension_cache"],
+                "linecache" => &[c"cache"],
+                _ => &[],
+            };
+            let tables = tables.iter().filter_map(|name| attribute(module.raw(), name));
+            self.watches.extend(tables.map(|table| Watch::new(table, None)));
             if self.nodes[number].name == "logging" {
                 let table = module
                     .attribute(c"root")

@@ -10,11 +10,12 @@ use super::copies;
 use super::create;
 use super::foreign;
 use super::list;
-use super::node::text;
+use super::node::{Counts, text};
 use super::record::{CALLS, item};
 use super::state;
+use super::sums;
 use crate::capi::{Object, Symbol};
-use crate::quiet::KNOWN_EXTENSIONS;
+use crate::quiet::{KNOWN_EXTENSIONS, Layout};
 use crate::spare;
 use crate::trace;
 use pyo3::ffi::{self, PyObject};
@@ -25,11 +26,20 @@ use std::ffi::{CStr, CString};
 use std::io::{Read, Seek};
 use std::os::fd::FromRawFd;
 
-const SOURCE: &CStr =
-    match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/rehearse.py"), "\0").as_bytes()) {
-        Ok(source) => source,
-        Err(_) => panic!("python/rehearse.py holds a NUL"),
-    };
+const SOURCE: &CStr = match CStr::from_bytes_with_nul(
+    concat!(
+        include_str!("../../../../python/settings.py"),
+        "\n",
+        include_str!("../../../../python/watched.py"),
+        "\n",
+        include_str!("../../../../python/rehearse.py"),
+        "\0"
+    )
+    .as_bytes(),
+) {
+    Ok(source) => source,
+    Err(_) => panic!("python/rehearse.py holds a NUL"),
+};
 
 /// How long it may take, nanoseconds.
 const PATIENCE: i64 = 60_000_000_000;
@@ -52,6 +62,10 @@ pub struct Verdict {
     pub misses: Vec<(String, String)>,
     /// Modules that compute with decimals.
     pub decimal: Vec<String>,
+    /// Modules that depend on settings of the process beyond those that always count.
+    pub asks: Vec<(String, Counts)>,
+    /// Modules that keep a list of `sys`, and its name.
+    pub keeps: Vec<(String, String)>,
 }
 
 impl Verdict {
@@ -77,6 +91,8 @@ impl Verdict {
         self.finds.extend(more.finds);
         self.misses.extend(more.misses);
         self.decimal.extend(more.decimal);
+        self.asks.extend(more.asks);
+        self.keeps.extend(more.keeps);
         self.absent.extend(more.absent);
     }
 
@@ -96,6 +112,7 @@ pub struct Programme<'a> {
     pub script: &'a [u8],
     /// The directories of the standard library.
     pub library: &'a [Vec<u8>],
+    pub layout: &'a Layout,
 }
 
 /// How many imports may end a rehearsal before it is given up.
@@ -140,6 +157,9 @@ fn attempt(programme: &Programme, fatal: &[String]) -> (Verdict, Option<String>)
             "finds" => verdict.finds.push((name.to_owned(), rest.to_owned())),
             "misses" => verdict.misses.push((name.to_owned(), rest.to_owned())),
             "decimal" => verdict.decimal.push(name.to_owned()),
+            "asks" if rest == "filters" => verdict.asks.push((name.to_owned(), Counts::FILTERS)),
+            "asks" => verdict.asks.push((name.to_owned(), Counts::LOGGING)),
+            "keeps" => verdict.keeps.push((name.to_owned(), rest.to_owned())),
             "end" => ended = true,
             _ => {}
         }
@@ -202,6 +222,9 @@ fn child(programme: &Programme, fatal: &[String], number: i32) -> Option<()> {
         set(c"once", &function(c"once", once)?);
         set(c"try_copies", &function(c"try_copies", try_copies)?);
         set(c"tasks_after_fork", &function(c"tasks_after_fork", tasks_after_fork)?);
+        sums::begin(programme.layout);
+        set(c"watch", &function(c"watch", sums::watch)?);
+        set(c"changed", &function(c"changed", sums::changed)?);
         LOADED.get_or_init(copies::loaded);
         foreign::begin(programme.library.to_vec());
         calls::note_deeds();
@@ -241,7 +264,8 @@ fn pair(first: &str, second: &str) -> Option<Object> {
     unsafe { Object::own(ffi::PyTuple_Pack(2, first.raw(), second.raw())) }
 }
 
-fn sequence(items: impl Iterator<Item = Option<Object>>) -> Option<Object> {
+/// A list.
+pub fn sequence(items: impl Iterator<Item = Option<Object>>) -> Option<Object> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
         let list = Object::own(ffi::PyList_New(0))?;
@@ -272,7 +296,8 @@ unsafe extern "C" fn send(_: *mut PyObject, line: *mut PyObject) -> *mut PyObjec
     none()
 }
 
-fn none() -> *mut PyObject {
+/// None, for the caller.
+pub fn none() -> *mut PyObject {
     // SAFETY: None, with a reference for the caller.
     unsafe {
         let none = ffi::Py_None();
@@ -302,7 +327,6 @@ fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) ->
         let calls = sequence(calls.iter().map(|call| Object::decoded(call.text().to_bytes())).chain(changes))?;
         let bytes = |b: &Vec<u8>| Object::own(ffi::PyBytes_FromStringAndSize(b.as_ptr().cast(), b.len() as isize));
         let names = sequence(names.iter().map(bytes))?;
-        let number = |n: usize| Object::own(ffi::PyLong_FromSize_t(n));
         let open = file::open_descriptors().unwrap_or_default();
         let open = sequence(open.iter().map(|&fd| number(fd as usize)))?;
         let threads = number(tasks())?;
@@ -312,6 +336,12 @@ fn answer(calls: &[trace::Call], names: &std::collections::BTreeSet<Vec<u8>>) ->
         let all = [&calls, &names, &open, &threads, &environment, &context].map(Object::raw);
         Object::own(ffi::PyTuple_Pack(6, all[0], all[1], all[2], all[3], all[4], all[5]))
     }
+}
+
+/// A number.
+pub fn number(n: usize) -> Option<Object> {
+    // SAFETY: the GIL is held.
+    unsafe { Object::own(ffi::PyLong_FromSize_t(n)) }
 }
 
 /// The current context (`PyContext_CopyCurrent`, `Include/cpython/context.h`).
