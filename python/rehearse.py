@@ -290,17 +290,21 @@ SKIP |= {("numpy._core.getlimits", key) for _, key in SKIP if _ == "numpy"}
 
 def adopt(name, module):
     """The module is there: containers in its namespace and its classes are observed from now on."""
-    if type(module) is not type(sys):
+    if not isinstance(module, type(sys)):
         return
+    # Whatever its class says of that.
+    space = type(sys).__dict__["__dict__"].__get__(module)
     if name != "__main__" and not is_from_elsewhere(name):
         watch_library(name, module)
     if name in OBSERVED:
         # Nor do they count under another name: `copy.dispatch_table` is that of copyreg.
-        seen.update(id(value) for key, value in vars(module).items() if type(value) in (list, dict, set) and (name, key) != ("encodings", "_aliases"))
+        seen.update(id(value) for key, value in space.items() if type(value) in (list, dict, set) and (name, key) != ("encodings", "_aliases"))
         return
     containers = []
-    places = [("", vars(module))]
-    places += [(key + ".", vars(value)) for key, value in list(vars(module).items()) if isinstance(value, type) and getattr(value, "__module__", None) == name]
+    places = [("", space)]
+    if type(module) is not type(sys):
+        places.append((type(module).__name__ + ".", vars(type(module))))
+    places += [(key + ".", vars(value)) for key, value in list(space.items()) if isinstance(value, type) and getattr(value, "__module__", None) == name]
     for prefix, place in places:
         for key, value in list(place.items()):
             if isinstance(key, str) and type(value) in (list, dict, set) and id(value) not in seen and key not in ("__builtins__", "__warningregistry__", "__annotations__", "__dict__"):
@@ -445,7 +449,7 @@ def examine_extensions():
 def looks_at_the_run(dis, code, module):
     names = {"sys", "_sys"}
     instructions = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "EXTENDED_ARG", "PRECALL", "PUSH_NULL")]
-    for key, value in list(vars(module).items()) if module is not None else ():
+    for key, value in list(vars(module).items()) if isinstance(module, type(sys)) else ():
         if value is sys:
             names.add(key)
     for at, i in enumerate(instructions):

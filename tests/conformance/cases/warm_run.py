@@ -114,3 +114,46 @@ package("settings/asked", {**asking, "good.py": "V = 1\n"}, "import sys, good\n"
 LINES = {"mine.py": "import linecache\nlinecache.cache['<mine>'] = (1, None, ['a\\n'], '<mine>')\nV = 1\n"}
 package("settings/lines-of-files", LINES, "import linecache\nprint(list(linecache.cache))\nimport mine\nprint(list(linecache.cache), linecache.getline('<mine>', 1))\n", {"mine": True}, preload="stdlib,mine")
 package("settings/lines-of-files-there", LINES, "import linecache\nlinecache.cache['<mine>'] = (1, None, ['b\\n'], '<mine>')\nimport mine\nprint(linecache.getline('<mine>', 1))\n", {"mine": False}, preload="stdlib,mine")
+
+# Modules of a class of their own, and what stands in the place of one.
+OWN_CLASS = """
+    import sys, types
+    class Lazy(types.ModuleType):
+        kept = []
+        @property
+        def version(self):
+            return 'v' + str(self.X)
+        def __getattr__(self, name):
+            if name.startswith('late'):
+                return name
+            raise AttributeError(name)
+        def __dir__(self):
+            return ['X', 'version']
+    X = 1
+    sys.modules[__name__].__class__ = Lazy
+    del Lazy
+"""
+LOOK = "print(mine.version, mine.late_one, dir(mine), type(mine).__name__, mine, getattr(mine, 'other', 5), mine.__spec__.name, sys.modules['mine'] is mine, len(type(sys).__subclasses__()))\n"
+OF_A_CLASS = {"mine/__init__.py": OWN_CLASS, "mine/part.py": "import mine\nV = mine.X, mine.late_two, type(mine).kept, mine.version\n"}
+package("class/of-its-own", OF_A_CLASS, "import sys, mine\n" + LOOK + "import mine.part\nprint(mine.part.V)\n", {"mine": True, "mine.part": True}, preload="mine,mine.part")
+package("class/part-first", OF_A_CLASS, "import sys, mine.part\n" + LOOK + "print(mine.part.V)\nfrom mine import late_three\nprint(late_three)\n", {"mine.part": True}, preload="mine,mine.part")
+for name, change in {
+    "namespace": "mine.X = 2", "class": "class Other(type(mine)): pass\nmine.__class__ = Other", "class-to-plain": "Lazy = type(mine)\nclass Other(type(sys)):\n    kept, version, late_two = 1, 2, 3\nmine.__class__ = Other",
+    "attribute-of-the-class": "type(mine).version = 7", "list-of-the-class": "type(mine).kept.append(1)", "class-deleted": "del type(mine).__dir__\ntype(mine).kept = 0",
+}.items():
+    package("class/changed/" + name, OF_A_CLASS, "import sys, mine\n" + change + "\nimport mine.part\nprint(mine.part.V, type(mine).__name__)\n", {"mine": True, "mine.part": False}, preload="mine,mine.part")
+# Its class is another module's.
+package("class/of-another-module", {"kinds.py": "import types\nclass Kind(types.ModuleType):\n    seen = []\n    def __getattr__(self, name):\n        return 'no ' + name\n", "mine.py": "import sys, kinds\nsys.modules[__name__].__class__ = kinds.Kind\nV = 1\n", "user.py": "import mine\nV = mine.V, mine.other, mine.seen\n"},
+        "import mine, sys\nprint(mine.V, mine.gone, type(mine))\nimport kinds\nkinds.Kind.seen.append(1)\nimport user\nprint(user.V)\n", {"mine": True, "user": False}, preload="mine,user")
+# Classes that have a say in how a module is read or set, and others that stand in its place, are left to the run.
+ODD = {
+    "getattribute": "import sys, types\nclass M(types.ModuleType):\n    def __getattribute__(self, name):\n        return 'x' if name == 'V' else types.ModuleType.__getattribute__(self, name)\nsys.modules[__name__].__class__ = M\n",
+    "setattr": "import sys, types\nclass M(types.ModuleType):\n    V = 2\n    def __setattr__(self, name, value):\n        types.ModuleType.__setattr__(self, name, (value, 1))\nsys.modules[__name__].__class__ = M\nsys.modules[__name__].W = 1\n",
+    "with_spec": "import sys, types\nclass M(types.ModuleType):\n    V = 3\n    __spec__ = property(lambda self: types.SimpleNamespace(name='odd', _initializing=False))\nsys.modules[__name__].__class__ = M\n",
+    "metaclass": "import sys, types\nclass Meta(type): pass\nclass M(types.ModuleType, metaclass=Meta):\n    V = 4\nsys.modules[__name__].__class__ = M\n",
+    "object": "import sys\nclass M:\n    V = 5\nsys.modules[__name__] = M()\n",
+    "replaced": "import sys, types\nSTATE = []\ndef add(x):\n    STATE.append(x)\n    return len(STATE)\nclass M(types.ModuleType):\n    @property\n    def V(self):\n        return add(1)\nm = M(__name__)\nfor name in ('__spec__', '__file__', '__loader__', '__package__', '__cached__'):\n    setattr(m, name, globals()[name])\nm.add = add\nsys.modules[__name__] = m\n",
+    "replaced_by_a_plain_one": "import sys, types\nSTATE = []\ndef add(x):\n    STATE.append(x)\n    return len(STATE)\nm = types.ModuleType(__name__)\nfor name in ('__spec__', '__file__', '__loader__', '__package__', '__cached__'):\n    setattr(m, name, globals()[name])\nm.add, m.V = add, 6\nsys.modules[__name__] = m\n",
+}
+odd = {"odd_%s.py" % name: source for name, source in ODD.items()}
+package("class/odd", {**odd, "good.py": "V = 1\n"}, "import good, sys\n" + "".join("import %s as m\nprint(m.V, type(m).__name__, sorted(k for k in vars(m) if k[0] != '_'))\n" % name[:-3] for name in odd), {"good": True, **{name[:-3]: False for name in odd}}, preload="good," + ",".join(name[:-3] for name in odd))

@@ -368,6 +368,9 @@ impl Plan<'_> {
             if !node.is(here) {
                 return Err("another module has the name of one that it needs");
             }
+            if !node.namespace.is_null() && ffi::Py_TYPE(here) as usize != node.class {
+                return Err("a module that it needs has another class");
+            }
             if !node.is_unchanged(&self.store.layout, skip) {
                 return Err("a module that it needs was changed");
             }

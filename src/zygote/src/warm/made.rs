@@ -105,6 +105,8 @@ impl Made {
             let own: HashSet<usize> = node.ring.borrow().objects().into_iter().collect();
             let mut seen = HashSet::from([node.namespace as usize]);
             let mut todo = referents(node.namespace as usize);
+            // A class of its own is not always reached from there.
+            todo.push(node.class);
             let mut next = 0;
             while let Some(&object) = todo.get(next) {
                 next += 1;

@@ -20,6 +20,7 @@ pub mod learn;
 mod leave;
 mod list;
 mod made;
+mod modules;
 mod node;
 mod record;
 mod registrations;
@@ -523,6 +524,7 @@ fn complete(node: &mut Node, settlers: &Object, volatile: &[usize], layout: &Lay
             node.refuse("no weak reference can be made to it");
         }
     }
+    modules::examine(node);
     if !node.namespace.is_null() {
         let skip = if node.name == "sys" { volatile } else { &[] };
         // SAFETY: the GIL is held; an exact dictionary.

@@ -155,8 +155,10 @@ pub struct Node {
     pub name: String,
     /// Tells whether the module that we know still lives.
     pub reference: Option<Object>,
-    /// Its namespace, if it is an exact module.
+    /// Its namespace, if it is a module (`modules::namespace`).
     pub namespace: *mut PyObject,
+    /// The address of its class.
+    pub class: usize,
     /// The package it is in.
     pub parent: Option<usize>,
     /// Its own `__path__` and the one entry of it, if it is a package.
@@ -225,6 +227,7 @@ impl Node {
             name,
             reference: None,
             namespace: std::ptr::null_mut(),
+            class: 0,
             parent: None,
             package: None,
             finder: None,
@@ -378,15 +381,6 @@ unsafe fn sum(dictionary: *mut PyObject, skip: &[usize]) -> u64 {
         }
         total
     }
-}
-
-/// A module's namespace, if it is an exact module.
-///
-/// # Safety
-/// The GIL is held; a live object.
-pub unsafe fn namespace(module: *mut PyObject) -> *mut PyObject {
-    // SAFETY: the caller's promise.
-    unsafe { if ffi::PyModule_CheckExact(module) == 0 { std::ptr::null_mut() } else { ffi::PyModule_GetDict(module) } }
 }
 
 /// Text of a Python string.

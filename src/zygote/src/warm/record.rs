@@ -8,7 +8,8 @@
 mod origin;
 
 use super::list::ASKED_AGAIN;
-use super::node::{Event, Node, Place, State, namespace, text};
+use super::modules::namespace;
+use super::node::{Event, Node, Place, State, text};
 use super::rehearsal;
 use super::ring::Ring;
 use super::subclasses::{Census, Owned, new_turn};

@@ -7,7 +7,8 @@ use super::{Recorder, item};
 use crate::capi::{self, Object};
 use crate::trace;
 use crate::warm::foreign;
-use crate::warm::node::{namespace, text};
+use crate::warm::modules::namespace;
+use crate::warm::node::text;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::file;
 
