@@ -179,6 +179,7 @@ class Stream:
 
 nodes, stack, curated = {}, [], set()
 reads = set()
+started = set()
 known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False}
 
 
@@ -279,39 +280,20 @@ def settle():
     look_at_settings()
     watch_warnings()
     look_at_watched()
+    look_at_what_is_made()
+    count_again()
 
 
+# Objects of the standard library whose attributes are watched (python/watched.py).
 seen = set()
+# Whose changes do not count, by module and dotted name (python/ties.py).
 SKIP = {("logging", "_handlerList"), ("threading", "_threading_atexits"), ("warnings", "filters"), ("_warnings", "filters"), ("warnings", "_filters")}
+# Replayed, or felt by nobody who has not got what is in it.
+SKIP |= {("logging", "Logger.manager.loggerDict"), ("logging", "_at_fork_reinit_lock_weakset.data")}
 # Caches of what can be computed again.
+SKIP |= {("urllib.parse", "_parse_cache")}
 SKIP |= {("numpy", "finfo._finfo_cache"), ("numpy", "iinfo._min_vals"), ("numpy", "iinfo._max_vals")}
 SKIP |= {("numpy._core.getlimits", key) for _, key in SKIP if _ == "numpy"}
-
-
-def adopt(name, module):
-    """The module is there: containers in its namespace and its classes are observed from now on."""
-    if not isinstance(module, type(sys)):
-        return
-    # Whatever its class says of that.
-    space = type(sys).__dict__["__dict__"].__get__(module)
-    if name != "__main__" and not is_from_elsewhere(name):
-        watch_library(name, module)
-    if name in OBSERVED:
-        # Nor do they count under another name: `copy.dispatch_table` is that of copyreg.
-        seen.update(id(value) for key, value in space.items() if type(value) in (list, dict, set) and (name, key) != ("encodings", "_aliases"))
-        return
-    containers = []
-    places = [("", space)]
-    if type(module) is not type(sys):
-        places.append((type(module).__name__ + ".", vars(type(module))))
-    places += [(key + ".", vars(value)) for key, value in list(space.items()) if isinstance(value, type) and getattr(value, "__module__", None) == name]
-    for prefix, place in places:
-        for key, value in list(place.items()):
-            if isinstance(key, str) and type(value) in (list, dict, set) and id(value) not in seen and key not in ("__builtins__", "__warningregistry__", "__annotations__", "__dict__"):
-                if (name, prefix + key) not in SKIP:
-                    seen.add(id(value))
-                    containers.append((name, prefix + key, value, None))
-    watch_all(containers)
 
 
 def first_use(name):
@@ -506,6 +488,9 @@ def rehearse(stdlib, roots, script, send):
     global tell
     tell = send
     own = imports_of(script) if script else []
+    started.update(sys.modules._table)
+    for name, module in list(sys.modules.items()):
+        adopt_classes(name, module)
     for name, module in sorted(sys.modules.items(), key=lambda item: item[0] not in OBSERVED):
         adopt(name, module)
     settle()

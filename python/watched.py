@@ -126,7 +126,7 @@ def examine_calls():
         node.reason = node.reason or verb
 
 
-# What is watched: whose it is, its name there, the dictionary or other container, and what that held if it is put back.
+# What is watched: whose it is, its name there, the dictionary, and what that held.
 watched = []
 # Names that the standard library itself sets when it is used first, and that nothing else goes by.
 NO_CACHES = {"threading", "logging", "warnings", "gettext", "sys", "builtins", "os"}
@@ -138,10 +138,8 @@ HEAP_TYPE = 1 << 9
 curating = [True]
 
 
-def watch_all(places, objects=None):
-    watched.extend(places)
-    watch(objects or [container for _, _, container, _ in places])
-    # What is remembered here is no doing of anybody's.
+def count_again():
+    """What is remembered here is no doing of anybody's."""
     known["streams"] = sum(map(sys.getrefcount, proxies))
     counts.update((name, sys.getrefcount(ours)) for name, ours in in_place.items())
 
@@ -158,21 +156,14 @@ def watch_library(name, module):
             # Its attributes may lie in itself (3.13), or in the dictionary.
             places += [(name, key + ".", vars(value), dict(vars(value)))] * 2
             objects += value, vars(value)
-    watch_all(places, objects)
+    watched.extend(places)
+    watch(objects)
+    count_again()
 
 
 def look_at_watched():
-    for at in changed(None):
-        name, label, container, before = watched[at]
-        if before is None:
-            if stack and name not in stack:
-                if name in nodes and name not in curated:
-                    # Either both are handed over, or none.
-                    nodes[stack[-1]].changes.add(name)
-                else:
-                    accuse(f"changes {name}.{label}")
-        else:
-            look_at_names(name, label, container, before)
+    for at in changed_since(None):
+        look_at_names(*watched[at])
 
 
 def look_at_names(name, prefix, space, before):

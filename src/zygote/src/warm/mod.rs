@@ -22,6 +22,7 @@ mod list;
 mod made;
 mod modules;
 mod node;
+mod print;
 mod record;
 mod registrations;
 mod rehearsal;
@@ -31,6 +32,7 @@ mod state;
 mod settings;
 mod subclasses;
 mod sums;
+mod ties;
 mod uses;
 mod wanted;
 mod watch;
@@ -222,8 +224,13 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     let learned: Vec<&str> =
         wanted.learned.iter().map(|name| &name[..]).filter(|name| world.is_installed(name)).collect();
     if !learned.is_empty() {
-        roots.extend(learned);
-        verdict.extend(rehearse(&roots));
+        roots.extend(&learned);
+        let more = rehearse(&roots);
+        let is_named = |name: &String| verdict.warm.contains(name);
+        match more.changes.iter().any(|(name, changed)| !is_named(name) && is_named(changed)) {
+            true => learned.iter().for_each(|name| told.refused(name, "it may change what a named module has made")),
+            false => verdict.extend(more),
+        }
     }
     for (name, why) in &verdict.refused {
         told.refused(name, why);

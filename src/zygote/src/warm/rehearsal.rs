@@ -14,6 +14,7 @@ use super::node::{Counts, text};
 use super::record::{CALLS, item};
 use super::state;
 use super::sums;
+use super::ties;
 use crate::capi::{Object, Symbol};
 use crate::quiet::{KNOWN_EXTENSIONS, Layout};
 use crate::spare;
@@ -33,12 +34,14 @@ const SOURCE: &CStr = match CStr::from_bytes_with_nul(
         include_str!("../../../../python/watched.py"),
         "\n",
         include_str!("../../../../python/rehearse.py"),
+        "\n",
+        include_str!("../../../../python/ties.py"),
         "\0"
     )
     .as_bytes(),
 ) {
     Ok(source) => source,
-    Err(_) => panic!("python/rehearse.py holds a NUL"),
+    Err(_) => panic!("a part of python/rehearse.py holds a NUL"),
 };
 
 /// How long it may take, nanoseconds.
@@ -224,7 +227,11 @@ fn child(programme: &Programme, fatal: &[String], number: i32) -> Option<()> {
         set(c"tasks_after_fork", &function(c"tasks_after_fork", tasks_after_fork)?);
         sums::begin(programme.layout);
         set(c"watch", &function(c"watch", sums::watch)?);
-        set(c"changed", &function(c"changed", sums::changed)?);
+        set(c"changed_since", &function(c"changed_since", sums::changed)?);
+        for function in ties::functions() {
+            let (name, function) = function?;
+            set(name, &function);
+        }
         LOADED.get_or_init(copies::loaded);
         foreign::begin(programme.library.to_vec());
         calls::note_deeds();

@@ -81,6 +81,11 @@ impl Census {
         Some(census)
     }
 
+    /// Was it there at the last count?
+    pub fn has(&self, class: usize) -> bool {
+        self.known.contains(&class)
+    }
+
     /// Classes that were not there at the last count.
     pub fn new_ones(&mut self) -> Vec<usize> {
         let mut new = Vec::new();
