@@ -389,7 +389,7 @@ def profile(frame, event, arg):
         if stack:
             nodes[stack[-1]].codes.add(frame.f_code)
     elif event == "c_call":
-        if stack and frame.f_globals is not HERE and arg.__name__ in QUESTIONS:
+        if stack and frame.f_globals is not HERE and getattr(arg, "__name__", None) in QUESTIONS:
             accuse(asks_by_call(arg))
         deeds = DEEDS.get(getattr(arg, "__module__", None))
         if deeds and frame.f_globals is not HERE:

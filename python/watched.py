@@ -224,6 +224,6 @@ def asks_by_call(function):
     name = function.__name__
     if name in ("exc_info", "exception") and function.__module__ == "sys" and sys.exc_info()[0] is None:
         return "asks for the exception that is handled"
-    if name in ("fromtimestamp", "timestamp", "astimezone") and hasattr(function.__self__, "fromtimestamp"):
+    if name in ("fromtimestamp", "timestamp", "astimezone") and hasattr(getattr(function, "__self__", None), "fromtimestamp"):
         return "asks for the local time"
     return None
