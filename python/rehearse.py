@@ -68,7 +68,7 @@ class Node:
         self.name, self.reason, self.absent, self.extension = name, None, False, None
         self.reads, self.needs, self.codes, self.changes = set(), set(), set(), set()
         self.finds, self.misses, self.fails = set(), set(), False
-        self.decimal, self.asks, self.keeps = False, set(), set()
+        self.decimal, self.asks, self.keeps, self.root = False, set(), set(), known["root"]
 
 
 class Environment(dict):
@@ -180,7 +180,7 @@ class Stream:
 nodes, stack, curated = {}, [], set()
 reads = set()
 started = set()
-known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False}
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False, "root": 0}
 
 
 def accuse(verb, name=None):
@@ -526,6 +526,7 @@ def load_roots(names, send):
     for name, attribute in names:
         sys.path[:] = known["path"] = path[:]
         put_filters(entries)
+        known["root"] += 1
         send(f"root\t{name}")
         try:
             if name not in sys.modules and (attribute is None or is_submodule(name, attribute)):

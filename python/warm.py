@@ -17,9 +17,14 @@ def found(name):
     return sys.modules.get(name)
 
 
+# Filters by which warm modules ignore something.
+ignored = []
+
+
 def put_filters(entries=filters()[:]):
     """Filters of one module are not those under which the next one warns."""
     if filters() != entries:
+        ignored.extend(entry for entry in filters() if entry[0] == "ignore" and entry not in entries)
         filters()[:] = entries
 
 
@@ -53,7 +58,7 @@ def is_same(counts):
     """Are the settings that count those of the zygote?"""
     return (
         (not counts & SETTINGS_COUNT or are_settings_same())
-        and (not counts & FILTERS_COUNT or filters() == before["filters"])
+        and (not counts & FILTERS_COUNT or [entry for entry in filters() if entry not in ignored] == before["filters"])
         and (not counts & LOGGING_COUNT or logging_state() in (None, before["logging"]))
         and (not counts & DECIMALS_COUNT or has_plain_decimals())
     )

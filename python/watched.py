@@ -45,6 +45,23 @@ class Spy(Warning, metaclass=Category):
 SPY = ("ignore", None, Spy, None, 0)
 
 
+# Modules that add filters which do more than ignore, and the number of the name during whose import they did.
+strict = {}
+
+
+def examine_warnings():
+    """What warns under filters of a module that was imported for another name was imported without those."""
+    for node in nodes.values():
+        needed, todo = set(), list(node.needs) if "filters" in node.asks else []
+        while todo:
+            name = todo.pop()
+            if name not in needed and name in nodes:
+                needed.add(name)
+                todo += nodes[name].needs
+        if any(strict.get(name, node.root) != node.root for name in needed):
+            node.reason = node.reason or "warns under the filters of another module"
+
+
 # Filters, each list with what it held.
 known_filters = {}
 
@@ -58,6 +75,8 @@ def watch_warnings():
     if stack and not any(now[at:at + len(before)] == before for at in range(len(now) - len(before) + 1)):
         accuse("changes the filters of warnings")
         now = before
+    elif stack and any(entry not in before and entry[0] != "ignore" for entry in now):
+        strict[stack[-1]] = nodes[stack[-1]].root
     known_filters[id(entries)] = entries, now
     entries[:] = [SPY, *now]
 
@@ -118,6 +137,7 @@ def examine_calls():
     """Code of the standard library that has run."""
     called = {code_of(*place): verb for place, verb in CALLED.items()}
     asked = {code_of(*place): group for place, group in ASKED.items()}
+    examine_warnings()
     called.pop(None, None)
     asked.pop(None, None)
     for node in list(nodes.values()):

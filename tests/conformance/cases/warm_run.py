@@ -157,3 +157,16 @@ ODD = {
 }
 odd = {"odd_%s.py" % name: source for name, source in ODD.items()}
 package("class/odd", {**odd, "good.py": "V = 1\n"}, "import good, sys\n" + "".join("import %s as m\nprint(m.V, type(m).__name__, sorted(k for k in vars(m) if k[0] != '_'))\n" % name[:-3] for name in odd), {"good": True, **{name[:-3]: False for name in odd}}, preload="good," + ",".join(name[:-3] for name in odd))
+
+# Filters of one module are those under which another one that needs it warns, and no others.
+FILTERS = {
+    "mutes.py": "import warnings\nwarnings.filterwarnings('ignore', 'of mine')\n", "raises.py": "import warnings\nwarnings.simplefilter('error', DeprecationWarning)\n",
+    "warns.py": "import warnings\ntry:\n    warnings.warn('late', DeprecationWarning)\n    V = 'silent'\nexcept DeprecationWarning:\n    V = 'raised'\n",
+}
+FILTERS.update({"after_%s.py" % name: "import %s\n" % name + FILTERS["warns.py"] for name in ("mutes", "raises")})
+package("filters/alone", FILTERS, "import warns\nprint(warns.V)\n", {"warns": True}, preload="mutes,raises,warns,after_mutes,after_raises")
+package("filters/ignored-before", FILTERS, "import mutes, warns, after_mutes\nprint(warns.V, after_mutes.V)\n", {"mutes": True, "warns": True, "after_mutes": True}, preload="mutes,raises,warns,after_mutes,after_raises")
+package("filters/raised-before", FILTERS, "import raises, warns\nprint(warns.V)\n", {"raises": True, "warns": False}, preload="mutes,raises,warns,after_mutes,after_raises")
+package("filters/needed", FILTERS, "import after_raises\nprint(after_raises.V)\n", {"after_raises": False}, preload="mutes,raises,warns,after_mutes,after_raises")
+# What the zygote remembers of settings is nothing that the collector would ask a hidden extension about.
+package("settings/collected", {"mine.py": "V = 1\n"}, "import gc, sys\nprint(gc.collect() >= 0, 'decimal' in sys.modules)\nimport builtins\nbuiltins.mine = 1\nimport gettext, decimal\nprint(gc.collect() >= 0, decimal.Decimal(1) / 4)\n", {"gc": True, "gettext": False}, preload="stdlib,mine")
