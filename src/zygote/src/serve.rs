@@ -76,6 +76,7 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let log = Log(start.log);
     let Some(prepared) = Prepared::new(before, start) else {
         log.line(&format!("cannot prepare: {}", worker::take_exception()));
+        let _ = file::truncate(start.descriptor, 0);
         return 1;
     };
     // What was loaded since the table was made must stay as it is as well.
@@ -84,8 +85,6 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let start = &Start { table: &table, changes: start.changes.clone(), ..*start };
     match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
-            // It is prepared (`mark`, src/zygote_start.rs).
-            let _ = file::truncate(start.descriptor, 0);
             // A worker whose main thread ends alone unwinds through here; the descriptors' numbers are the script's then.
             let mut zygote = std::mem::ManuallyDrop::new(zygote);
             log.line("listening");
@@ -97,6 +96,7 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
         }
         Err(text) => {
             log.line(text);
+            // It has not ended by somebody's code (`mark`, src/zygote_start.rs).
             let _ = file::truncate(start.descriptor, 0);
             if text == CANNOT_PUBLISH {
                 let note = [start.runtime, b"/", &start.key.hex(), b".failed"].concat();
@@ -230,7 +230,8 @@ impl<'a> Zygote<'a> {
             let _ = signal::send_by_handle(handle.number(), libc::SIGCONT);
         }
         self.listener = Some(listener);
-        // The start lock; from now on the socket speaks for itself.
+        // The start lock, which says no longer that one is being prepared; from now on the socket speaks for itself.
+        let _ = file::truncate(self.start.descriptor, 0);
         file::close(self.start.descriptor);
         Ok(())
     }

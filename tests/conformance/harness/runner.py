@@ -228,7 +228,7 @@ class Runner:
         log = "%s/log/%04d" % (world.root, self.serial)
         world.write(directory, case.files)
         route = self._wanted(case)
-        wanted = isinstance(route, list) or route in (WARM, ANY) or isinstance(route, tuple) and WARM in route
+        wanted = isinstance(route, list) or route in (WARM, ANY, "zygote-failed") or isinstance(route, tuple) and WARM in route
         primed = self.primer.run(case, directory) if prime and wanted and case.terminal is None else "not tried"
         environ = build_environ(case, world, directory, log)
         argv = [case.program, *case.argv] if case.program else list(case.argv)
