@@ -25,7 +25,7 @@ static int setup(PyObject *module) {
     return 0;
 }
 """
-extension("crash/ends-the-zygote", TELL, {}, IN_THE_ZYGOTE, env={"MARK": "1"}, route="zygote-failed")
+extension("crash/ends-the-zygote", TELL, {}, IN_THE_ZYGOTE, env={"MARK": "1"}, route=["zygote-failed"])
 EXITS = r"""
 #include <sys/stat.h>
 static int setup(PyObject *module) {

@@ -1,4 +1,4 @@
-//! Extensions from outside the standard library.
+//! Extensions from outside the standard library, and those in it that are initialised once a process.
 //!
 //! The zygote initialises them, and a hand-over gives what came of it. But an import that is refused, late, when the script
 //! runs already, must find the library as if nobody had loaded it; so it gets a copy (`copies`). Owns the list
@@ -30,6 +30,8 @@ struct Library {
     /// Device and inode.
     place: Option<(u64, u64)>,
     size: u64,
+    /// An own import gets a copy: it is not the standard library's, or is initialised once a process.
+    is_copied: AtomicBool,
     whose: AtomicU8,
     copy: Mutex<Option<Loaded>>,
 }
@@ -79,11 +81,12 @@ pub fn end() {
     let library = |path: Vec<u8>| Library {
         place: copies::place(&path),
         size: file::stat(&path).map_or(0, |stat| stat.size),
+        is_copied: AtomicBool::new(!is_library(&path, &noted.library)),
         path,
         whose: AtomicU8::new(NOBODYS),
         copy: Mutex::new(None),
     };
-    let libraries: Vec<Library> = noted.paths.into_iter().map(library).collect();
+    let libraries: Vec<Library> = noted.paths.iter().cloned().map(library).collect();
     let loaded = copies::loaded().difference(&noted.before).cloned().collect();
     ALL.store(Box::into_raw(Box::new(Foreign { libraries, loaded, companions })), Relaxed);
 }
@@ -109,9 +112,12 @@ pub fn is_library(path: &[u8], library: &[Vec<u8>]) -> bool {
     })
 }
 
-/// The number of the library of an extension, by its path.
-pub fn find(path: &[u8]) -> Option<usize> {
-    all()?.libraries.iter().position(|library| library.path == path)
+/// The number of the library of an extension, by its path. One of the standard library counts if it is initialised `once` a process: what
+/// its initialisation has asked for and changed was the zygote's.
+pub fn find(path: &[u8], once: bool) -> Option<usize> {
+    let libraries = &all()?.libraries;
+    let number = libraries.iter().position(|library| library.path == path)?;
+    (libraries[number].is_copied.fetch_or(once, Relaxed) || once).then_some(number)
 }
 
 /// A module that is defined in the library of another one is part of its state, which that one's code keeps where nobody sees
@@ -138,7 +144,8 @@ pub fn parts(nodes: &[Node]) -> Vec<(usize, usize)> {
 /// Is it a library of a foreign extension? Such a one is looked at when it is wanted.
 pub fn has(path: &[u8]) -> bool {
     let place = copies::place(path);
-    place.is_some() && all().is_some_and(|all| all.libraries.iter().any(|library| library.place == place))
+    let is_it = |library: &Library| library.place == place && library.is_copied.load(Relaxed);
+    place.is_some() && all().is_some_and(|all| all.libraries.iter().any(is_it))
 }
 
 /// May a module of it be handed over? Not if this process has loaded a copy.
@@ -158,7 +165,8 @@ pub fn hand(number: usize) {
 /// Before the hand-off: could this process make copies?
 pub fn may_copy() -> bool {
     let Some(all) = all() else { return true };
-    let largest = all.libraries.iter().map(|library| library.size).max().unwrap_or(0);
+    let copied = all.libraries.iter().filter(|library| library.is_copied.load(Relaxed));
+    let largest = copied.map(|library| library.size).max().unwrap_or(0);
     process::limit(libc::RLIMIT_FSIZE as usize).is_ok_and(|limit| limit.hard >= largest)
 }
 
@@ -195,7 +203,7 @@ pub unsafe fn instead(spec: *mut PyObject) -> Result<Option<Instead>, ()> {
     let place = copies::place(&path);
     let is_it = |library: &&Library| library.path == path || place.is_some() && library.place == place;
     let Some(library) = all.libraries.iter().find(is_it) else { return Ok(None) };
-    if library.whose.load(Relaxed) == HANDED {
+    if library.whose.load(Relaxed) == HANDED || !library.is_copied.load(Relaxed) {
         return Ok(None);
     }
     let mut copy = library.copy.lock().unwrap_or_else(|e| e.into_inner());
@@ -286,10 +294,10 @@ impl Instead {
 fn note(path: &[u8]) -> bool {
     NOTED.with_borrow_mut(|noted| {
         let Some(noted) = noted else { return false };
+        if !noted.paths.iter().any(|known| known == path) {
+            noted.paths.push(path.to_vec());
+        }
         if !is_library(path, &noted.library) {
-            if !noted.paths.iter().any(|known| known == path) {
-                noted.paths.push(path.to_vec());
-            }
             ends::expect(path);
             calls::attach(path);
         }

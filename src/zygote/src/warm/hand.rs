@@ -212,7 +212,7 @@ impl Store {
             }
             &self.nodes[ffi::PyLong_AsLong(number) as usize]
         };
-        if !node.once || node.state.get() != State::Hidden {
+        if !node.once || node.foreign.is_some() || node.state.get() != State::Hidden {
             return Vec::new();
         }
         let events = node.events.borrow();

@@ -46,8 +46,7 @@ pub fn find(nodes: &mut [Node], layout: &Layout) {
         return;
     }
     let all: HashSet<usize> = parts.iter().map(|part| part.2).collect();
-    let foreign: HashSet<usize> =
-        nodes.iter().filter(|node| node.foreign.is_some()).filter_map(|node| node.asleep).collect();
+    let foreign: HashSet<usize> = nodes.iter().filter(|node| is_outside(node)).filter_map(|node| node.asleep).collect();
     let mut search = Search { parts, owners: HashMap::new(), classes: HashMap::new() };
     let is_hidden = |node: &Node| node.state.get() == State::Hidden;
     for (number, node) in nodes.iter().enumerate().filter(|(_, node)| is_hidden(node)) {
@@ -66,7 +65,7 @@ pub fn find(nodes: &mut [Node], layout: &Layout) {
         .collect();
     for (leads, node) in leads.iter_mut().zip(nodes.iter()) {
         leads.libraries.extend(node.asleep);
-        if node.foreign.is_some() {
+        if is_outside(node) {
             leads.libraries.extend(&foreign);
         }
         if CALLERS.contains(&node.name.as_str()) {
@@ -88,6 +87,11 @@ pub fn find(nodes: &mut [Node], layout: &Layout) {
         node.wakes = leads.libraries.into_iter().collect();
         node.wakes.sort_unstable();
     }
+}
+
+/// Is it an extension from outside the standard library?
+fn is_outside(node: &Node) -> bool {
+    node.foreign.is_some() && !node.once
 }
 
 impl Search {

@@ -62,6 +62,9 @@ pub const EXEMPT: &[(&str, &str)] = &[
 /// not in the list.
 pub const ONCE_IS_ENOUGH: &str = "_ctypes";
 
+/// Others that may do so several times, but keep what the first one has found (`zoneinfomodule_exec`, `Modules/_zoneinfo.c`, before 3.12).
+pub const KEEPS: &str = "_zoneinfo";
+
 /// Modules of the list that change another one beyond its names (`csv` registers dialects): either both are handed over, or none.
 pub const TIED: &[(&str, &str)] = &[("csv", "_csv")];
 

@@ -378,7 +378,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     }
     let mut homes = HashSet::new();
     for node in nodes.iter_mut() {
-        node.foreign = node.library.as_deref().and_then(foreign::find);
+        node.foreign = node.library.as_deref().and_then(|path| foreign::find(path, node.once));
         node.is_loud = node.library.as_ref().is_some_and(|path| !quiet::is_silent_extension(path));
         uses::watch(node);
         if node.foreign.is_some_and(|home| !homes.insert(home)) {
@@ -433,7 +433,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         .flat_map(|(maker, node)| node.made.objects().map(move |(object, number)| (object, (maker, number))));
     let made = made.collect();
     let index = index(&nodes)?;
-    let has_once = nodes.iter().any(|node| node.once);
+    let has_once = nodes.iter().any(|node| node.once && node.foreign.is_none());
     let store = Store {
         world,
         nodes,

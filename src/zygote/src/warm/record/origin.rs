@@ -7,6 +7,7 @@ use super::{Recorder, item};
 use crate::capi::{self, Object};
 use crate::trace;
 use crate::warm::foreign;
+use crate::warm::list::KEEPS;
 use crate::warm::modules::namespace;
 use crate::warm::node::text;
 use pyo3::ffi::{self, PyObject};
@@ -122,7 +123,9 @@ impl Recorder<'_> {
                 ffi::PyErr_Clear();
                 // Another import of one from outside the standard library gets a copy (`foreign`).
                 let is_library = foreign::is_library(origin.as_bytes(), &self.paths.library_directories());
-                self.nodes[number].once = is_library && (definition.is_null() || (*definition).m_slots.is_null());
+                let is_once = definition.is_null() || (*definition).m_slots.is_null();
+                self.nodes[number].once =
+                    is_library && (is_once || KEEPS.split_whitespace().any(|keeps| keeps == name));
                 let place = self.place(origin.as_bytes());
                 self.nodes[number].places.push(place);
                 self.nodes[number].library = Some(origin.as_bytes().to_vec());
