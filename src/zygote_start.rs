@@ -39,6 +39,9 @@ const PING: i64 = 500_000_000;
 const LOOK: i64 = 2_000_000;
 /// How long it counts that a zygote ended while it was being prepared, nanoseconds.
 const MARKED: i64 = 60_000_000_000;
+/// How many are started in that time.
+const ATTEMPTS: usize = 2;
+const MARK: &[u8] = b"preparing\n";
 /// A file changed this recently could change again without its times showing it (one tick of the kernel's clock).
 const TICK: i64 = 10_000_000;
 
@@ -274,8 +277,8 @@ impl Starter<'_> {
             return Err(Failure::Unneeded);
         }
         sweep(&self.place.runtime);
-        if take_mark(&lock) {
-            return Err(Failure::Impossible("the zygote ended while it was being prepared".into()));
+        if take_marks(&lock) {
+            return Err(Failure::Impossible("the zygote ended while it was being prepared, twice".into()));
         }
         let report = self.probe()?;
         let table = self.table(&report)?;
@@ -575,18 +578,22 @@ fn sweep(runtime: &[u8]) {
     }
 }
 
-/// The lock says so while a zygote is being prepared; one that listens takes that back. An import may end the process, and the
-/// next start would go the same way.
+/// The lock says so while a zygote is being prepared, a line for each; one that listens takes that back. An import may end the process, and
+/// the next start would go the same way.
 fn mark(lock: &Fd) {
-    let _ = file::write(lock.number(), b"preparing\n");
+    let before = file::fstat(lock.number()).map_or(0, |stat| stat.size) as usize;
+    let _ = file::write(lock.number(), &MARK.repeat(before / MARK.len() + 1));
 }
 
-/// Has the last one ended while it was being prepared, not long ago? It is said once.
-fn take_mark(lock: &Fd) -> bool {
+/// Have the last ones ended while they were being prepared, not long ago? It is said once. A single one may have been ended by anybody.
+fn take_marks(lock: &Fd) -> bool {
     let Ok(stat) = file::fstat(lock.number()) else { return false };
-    let now = process::clock(libc::CLOCK_REALTIME);
-    let is_marked = stat.size > 0 && (0..MARKED).contains(&(now - stat.mtime));
-    stat.size > 0 && file::truncate(lock.number(), 0).is_ok() && is_marked
+    let is_recent = (0..MARKED).contains(&(process::clock(libc::CLOCK_REALTIME) - stat.mtime));
+    let are_many = stat.size as usize >= ATTEMPTS * MARK.len();
+    if stat.size > 0 && (!is_recent || are_many) {
+        let _ = file::truncate(lock.number(), 0);
+    }
+    is_recent && are_many
 }
 
 fn nonce() -> Result<u64, Failure> {

@@ -14,7 +14,7 @@ for name, text in KINDS.items():
     package("crash/" + name, {"good.py": "V = 'good'\n", "mine.py": text, "user.py": "from mine import V\n"}, GOOD + "import user\nprint(user.V)\n", {"good": True, "user": False}, preload="good,user")
     package("crash/" + name + "-first", {"good.py": "V = 'good'\n", "mine.py": text, "user.py": "from mine import V\n"}, GOOD + "import json\nprint(json.dumps(1))\n", {"good": True, "json": True}, preload="user,good,stdlib")
 
-# One that ends the zygote itself, and not its rehearsal, which dies with its parent: one attempt, and then scripts go on cold.
+# One that ends the zygote itself, and not its rehearsal, which dies with its parent: two attempts, and then scripts go on cold.
 IN_THE_ZYGOTE = r"""
 #include <signal.h>
 #include <sys/prctl.h>

@@ -6,6 +6,7 @@
 //! of anybody's runs, so no other thread comes between.
 
 use super::asleep;
+use super::definitions;
 use super::foreign;
 use super::node::{Counts, Event, Node, Place, State, referent};
 use super::subclasses::Turn;
@@ -242,6 +243,7 @@ impl Store {
                         let node = &self.nodes[at];
                         let Some(module) = node.module.borrow_mut().take() else { continue };
                         ffi::PyDict_SetItem(modules, node.key.raw(), module.raw());
+                        definitions::enter(node.definition, module.raw());
                         node.state.set(State::Given);
                         node.foreign.into_iter().for_each(foreign::hand);
                         node.ring.borrow_mut().give_back(&self.layout);

@@ -11,6 +11,7 @@ pub mod asleep;
 mod calls;
 mod copies;
 mod create;
+mod definitions;
 pub mod ends;
 mod foreign;
 mod hand;
@@ -402,6 +403,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         }
     }
     drop(row);
+    definitions::hide(&mut nodes);
     leave::count(&mut nodes, layout);
     let others: HashSet<String> = nodes
         .iter()

@@ -212,6 +212,8 @@ pub struct Node {
     pub is_loud: bool,
     /// The number of that among those from outside the standard library.
     pub foreign: Option<usize>,
+    /// What C code finds it by, if that was taken out (`definitions`).
+    pub definition: *mut ffi::PyModuleDef,
     /// The number of that among those asleep.
     pub asleep: Option<usize>,
     /// All of those that its hand-over wakes.
@@ -255,6 +257,7 @@ impl Node {
             library: None,
             is_loud: false,
             foreign: None,
+            definition: std::ptr::null_mut(),
             asleep: None,
             wakes: Vec::new(),
         }
