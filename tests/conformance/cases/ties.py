@@ -100,7 +100,8 @@ NOTHING = {
     "enumerated": ("import enum\nclass E(enum.Enum):\n    A = 1\n    B = 2", "mine = list(b.E), b.E(1), b.E['B'], b.E.A.name", "list(b.E)"),
     "own-logger": ("import logging\nlog = logging.getLogger('tief')", "import logging\nlogging.getLogger('tieg').addHandler(logging.NullHandler())", "b.log.parent.name"),
     "own-dispatch": ("V = 1", "import functools\n@functools.singledispatch\ndef f(x): return 0\nf.register(int, lambda x: 1)\nf(1)", "b.V"),
-    "held-for-a-moment": ("import threading\nlock = threading.RLock()", "with b.lock: mine = 1", "b.lock.acquire()"),
+    "copied": ("class C: pass\no = C()", "import copy\nmine = copy.deepcopy(b.o), copy.copy(b.o)", "vars(b.o)"),
+    "held-for-a-moment": ("import threading\nlock = threading.RLock()", "with b.lock: mine = 1", "b.lock._is_owned()"),
     "cache-of-the-library": ("import urllib.parse\nV = 1", "import urllib.parse\nmine = urllib.parse.urlsplit('http://a/b')", "b.V"),
 }
 
@@ -191,3 +192,42 @@ package("ties/roots/late-by-its-user", PARTS, "import sys, user\n" + SEEN, {"use
 package("ties/roots/late-first", PARTS, "import sys, up.late\n" + SEEN + "import user\n" + SEEN, {"up.late": True, "user": True}, preload="up.late,up,user")
 package("ties/roots/failing", PARTS, "import sys, up\n" + SEEN + "try:\n    import bad\nexcept ValueError:\n    print('bad')\n" + SEEN + "import plain\n", {"up": True, "bad": False, "plain": True}, preload="up,bad,plain")
 package("ties/roots/twice", PARTS, "import sys, plain, up.late\n" + SEEN, {"plain": True, "up.late": True}, preload="plain,up,up.late,plain,up")
+
+# What a script has changed is seen by what it imports next: `r` looks at what `b` has. The names of `b`, too.
+NAMES = {
+    "name": ("V = 1", "b.V = 2", "b.V"),
+    "name-counted": ("N = 1000", "b.N += 1; b.N += 1", "b.N"),
+    "name-of-text": ("T = 'a' * 50", "b.T = b.T[:-1] + 'b'; b.T = b.T[:-1] + 'c'; b.T = b.T[:-1] + 'd'", "b.T"),
+    "class-counted": ("class C: n = 1000", "b.C.n += 1; b.C.n += 1", "b.C.n"),
+    "dictionary-counted": ("D = {'n': 1000}", "b.D['n'] += 1; b.D['n'] += 1", "b.D"),
+    "list-counted": ("L = [1000]", "b.L[0] += 1; b.L[0] += 1", "b.L"),
+    "pair-replaced": ("D = {'p': (1, 2)}", "b.D['p'] = tuple([3, 4]); b.D['p'] = tuple([5, 6])", "b.D"),
+    "list-replaced": ("D = {'p': [1, 2]}", "b.D['p'] = [3, 4]; b.D['p'] = [5, 6]", "b.D"),
+}
+# To show these is to change them; the last is a change of the standard library's (docs/warm-modules.md).
+LEFT_OUT = ("generator", "cycle", "map", "singledispatch", "random", "string-io", "abstract-of-another")
+
+
+def readers(kinds):
+    """A module `b_NAME` and a module `r_NAME` that looks at it, for each."""
+    files = {}
+    for name, (has, does, is_) in kinds.items():
+        name = name.replace("-", "_")
+        files["b_%s.py" % name] = has + "\n"
+        files["r_%s.py" % name] = "import b_%s as b\nV = repr(%s)\n" % (name, is_)
+    return files
+
+
+def changing(kinds):
+    """Imports `b`, changes it, imports `r`."""
+    lines = []
+    for name, (has, does, is_) in kinds.items():
+        name = name.replace("-", "_")
+        lines += ["import b_%s as b" % name, *does.splitlines(), "import r_%s as r" % name, "print(%r, r.V)" % name]
+    return "\n".join(lines) + "\n"
+
+
+SCRIPTS = {name: kind for name, kind in {**KINDS, **NAMES}.items() if name not in LEFT_OUT}
+package("ties/by-a-script/changed", readers(SCRIPTS), changing(SCRIPTS), {**{n: True for n in names(SCRIPTS, "b")}, **{n: False for n in names(SCRIPTS, "r")}}, preload=",".join(["stdlib", *names(SCRIPTS, "b", "r")]))
+SAME = {name: kind for name, kind in NOTHING.items() if name not in ("name", "new-name", "class-attribute", "subclass")}
+package("ties/by-a-script/unchanged", readers(SAME), changing(SAME), {n: True for n in names(SAME, "b", "r")}, preload=",".join(["stdlib", *names(SAME, "b", "r")]))

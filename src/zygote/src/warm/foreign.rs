@@ -115,9 +115,12 @@ pub fn is_library(path: &[u8], library: &[Vec<u8>]) -> bool {
 /// The number of the library of an extension, by its path. One of the standard library counts if it is initialised `once` a process: what
 /// its initialisation has asked for and changed was the zygote's.
 pub fn find(path: &[u8], once: bool) -> Option<usize> {
-    let libraries = &all()?.libraries;
-    let number = libraries.iter().position(|library| library.path == path)?;
+    let (libraries, number) = (&all()?.libraries, place_of(path)?);
     (libraries[number].is_copied.fetch_or(once, Relaxed) || once).then_some(number)
+}
+
+fn place_of(path: &[u8]) -> Option<usize> {
+    all()?.libraries.iter().position(|library| library.path == path)
 }
 
 /// A module that is defined in the library of another one is part of its state, which that one's code keeps where nobody sees
@@ -132,7 +135,7 @@ pub fn parts(nodes: &[Node]) -> Vec<(usize, usize)> {
             ffi::PyErr_Clear();
             let mut info: libc::Dl_info = std::mem::zeroed();
             let is_known = !definition.is_null() && libc::dladdr(definition.cast(), &mut info) != 0;
-            is_known.then(|| find(std::ffi::CStr::from_ptr(info.dli_fname).to_bytes()))?
+            is_known.then(|| place_of(std::ffi::CStr::from_ptr(info.dli_fname).to_bytes()))?
         }
     };
     let each = nodes.iter().enumerate().filter(|(_, node)| node.state.get() == State::Hidden);

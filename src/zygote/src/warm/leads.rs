@@ -9,8 +9,9 @@
 
 use super::asleep;
 use super::leave;
-use super::made::{is_tracked, referents};
+use super::made::is_tracked;
 use super::node::{Node, State};
+use super::print::referents;
 use crate::quiet::{Layout, word};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::collections::{HashMap, HashSet};

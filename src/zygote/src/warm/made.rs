@@ -7,58 +7,45 @@
 //! at another's state.
 
 use super::node::{Content, Node};
+use super::print::{self, Kind, Prints, referents};
+use crate::capi::Object;
 use crate::quiet::{HEAD, Layout, word};
-use libc::{c_char, c_int, c_void};
-use pyo3::ffi::{self, PyObject, PyTypeObject};
+use pyo3::ffi::{self, PyObject};
 use std::cell::Cell;
 use std::collections::HashSet;
-use std::ffi::CStr;
-
-/// `tp_name`, `tp_traverse` (`Include/cpython/object.h`); `leave` compares its neighbours with what was measured.
-const NAME: usize = 24;
-const TRAVERSE: usize = 184;
-/// What abstract classes remember of other classes (`Modules/_abc.c`): nothing of it shows.
-const CACHES: &CStr = c"_abc._abc_data";
-
-type Visit = unsafe extern "C" fn(*mut PyObject, *mut c_void) -> c_int;
-type Traverse = unsafe extern "C" fn(*mut PyObject, Visit, *mut c_void) -> c_int;
-
-unsafe extern "C" {
-    static mut PyFunction_Type: PyTypeObject;
-}
+use std::sync::OnceLock;
 
 /// What an object held.
 pub(super) struct Held {
     /// Of a dictionary.
     content: Option<Content>,
-    /// What it refers to, added up in order; of what is no plain dictionary.
-    sum: Cell<Option<u64>>,
+    kind: Kind,
+    /// What it was, if it is no plain dictionary.
+    print: Cell<u64>,
 }
 
 impl Held {
     /// # Safety
     /// The GIL is held; a live object, here and below.
-    pub unsafe fn by(object: usize, layout: &Layout) -> Held {
+    pub unsafe fn by(object: usize, kind: Kind, layout: &Layout) -> Held {
         // SAFETY: a live object.
         unsafe {
-            let dictionary = object as *mut PyObject;
-            let content = (ffi::PyDict_Check(dictionary) != 0).then(|| {
-                let content = Content::default();
-                content.take(layout, dictionary, &[]);
-                content
-            });
-            let sum = (ffi::PyDict_CheckExact(dictionary) == 0).then(|| sum_of(object));
-            Held { content, sum: Cell::new(sum) }
+            let content = (kind == Kind::Dictionary).then(Content::default);
+            let held = Held { content, kind, print: Cell::new(0) };
+            held.take(object, layout);
+            held
         }
     }
 
     /// # Safety
     /// As `by`, with the same object.
     pub unsafe fn is_in(&self, object: usize, layout: &Layout) -> bool {
-        // SAFETY: a live object, which was a dictionary if it has content.
+        // SAFETY: a live object, of this kind if that behind which it is is unchanged.
         unsafe {
-            self.content.as_ref().is_none_or(|content| content.is_in(layout, object as *mut PyObject, &[]))
-                && self.sum.get().is_none_or(|sum| sum_of(object) == sum)
+            match &self.content {
+                Some(content) => content.is_in(layout, object as *mut PyObject, &[slot_names()]),
+                None => Prints::of(object, self.kind) == self.print.get(),
+            }
         }
     }
 
@@ -67,42 +54,40 @@ impl Held {
     pub unsafe fn take(&self, object: usize, layout: &Layout) {
         // SAFETY: as above.
         unsafe {
-            self.content.iter().for_each(|content| content.take(layout, object as *mut PyObject, &[]));
-            if self.sum.get().is_some() {
-                self.sum.set(Some(sum_of(object)));
+            match &self.content {
+                Some(content) => content.take(layout, object as *mut PyObject, &[slot_names()]),
+                None => self.print.set(Prints::of(object, self.kind)),
             }
         }
     }
+}
+
+/// The key of what `copyreg` remembers of a class when an instance is copied.
+fn slot_names() -> usize {
+    static NAME: OnceLock<usize> = OnceLock::new();
+    // SAFETY: the GIL is held; the name is kept for ever.
+    *NAME.get_or_init(|| unsafe { ffi::PyUnicode_InternFromString(c"__slotnames__".as_ptr()) as usize })
 }
 
 /// Objects, each behind one that refers to it: if that is unchanged, this one lives.
 #[derive(Default)]
 pub struct Made(Vec<(usize, Held)>);
 
-/// What is to be done with an object that is reached.
-#[derive(Clone, Copy, PartialEq)]
-enum Kind {
-    /// Compared, and looked through.
-    Changing,
-    /// Looked through: it cannot change itself.
-    Fixed,
-    /// Looked through: its namespace, which is a dictionary, is compared.
-    Class,
-    /// Compared only if there is something behind it: there are many.
-    Function,
-    Leaf,
-}
-
 impl Made {
     /// In the zygote, at rest: looks at all that is reached from the namespace.
     pub fn new(node: &Node, layout: &Layout) -> Made {
         let mut made = Vec::new();
-        // SAFETY: the GIL is held; live objects, which nothing changes meanwhile.
+        // SAFETY: the GIL is held; live objects, which nothing changes meanwhile but for the namespaces that they get here.
         unsafe {
             if node.namespace.is_null() {
                 return Made::default();
             }
-            let own: HashSet<usize> = node.ring.borrow().objects().into_iter().collect();
+            let Some(marker) = Object::own(ffi::PyList_New(0)) else { return Made::default() };
+            ffi::PyObject_GC_UnTrack(marker.raw().cast());
+            ffi::PyObject_GC_Track(marker.raw().cast());
+            let mut own: HashSet<usize> = node.ring.borrow().objects().into_iter().collect();
+            // Namespaces of instances.
+            let mut instances = HashSet::new();
             let mut seen = HashSet::from([node.namespace as usize]);
             let mut todo = referents(node.namespace as usize);
             // A class of its own is not always reached from there.
@@ -110,21 +95,34 @@ impl Made {
             let mut next = 0;
             while let Some(&object) = todo.get(next) {
                 next += 1;
-                let kind = kind_of(object);
-                let is_own = own.contains(&object) || (kind == Kind::Changing && !is_tracked(object));
+                let kind = print::kind_of(object);
+                // So that no other value gets its address while it is compared by that.
+                if print::is_plain_value(object) && seen.insert(object) {
+                    ffi::Py_INCREF(object as *mut PyObject);
+                }
+                let is_own = own.contains(&object) || !is_tracked(object);
                 if kind == Kind::Leaf || !is_own || !seen.insert(object) {
                     continue;
                 }
-                let behind = referents(object);
-                let has_own =
-                    || behind.iter().any(|o| own.contains(o) && !matches!(kind_of(*o), Kind::Leaf | Kind::Class));
-                if kind == Kind::Function && !has_own() {
-                    continue;
-                }
-                if matches!(kind, Kind::Changing | Kind::Function) {
-                    made.push((object, Held::by(object, layout)));
+                let namespace = print::namespace_of(object, kind).map(|namespace| namespace.raw() as usize);
+                own.extend(namespace);
+                instances.extend(namespace);
+                let behind = Prints::behind(object, kind);
+                if kind == Kind::Dictionary && instances.contains(&object) {
+                    // From 3.13 on an attribute that is set leaves the dictionary's version as it was.
+                    made.push((object, Held::by(object, Kind::Container, layout)));
+                } else if kind != Kind::Fixed {
+                    made.push((object, Held::by(object, kind, layout)));
+                } else if !behind.is_empty() {
+                    made.push((object, Held::by(object, Kind::Container, layout)));
                 }
                 todo.extend(behind);
+            }
+            let mut ring = node.ring.borrow_mut();
+            let before = ring.objects();
+            ring.take_behind(layout, &marker);
+            if let (Some(&first), Some(&last)) = (before.first(), before.last()) {
+                ring.turn(first, last);
             }
         }
         Made(made)
@@ -161,85 +159,14 @@ impl Made {
     }
 }
 
-unsafe fn kind_of(object: usize) -> Kind {
-    // SAFETY: a live object and its type.
-    unsafe {
-        let object = object as *mut PyObject;
-        let class: *mut PyTypeObject = ffi::Py_TYPE(object);
-        if ffi::PyType_Check(object) != 0 {
-            let is_heap = ffi::PyType_HasFeature(object.cast(), ffi::Py_TPFLAGS_HEAPTYPE) != 0;
-            return if is_heap { Kind::Class } else { Kind::Leaf };
-        }
-        let interpreters = [
-            &raw mut ffi::PyModule_Type,
-            &raw mut ffi::PyCFunction_Type,
-            &raw mut ffi::PyMethodDescr_Type,
-            &raw mut ffi::PyGetSetDescr_Type,
-            &raw mut ffi::PyMemberDescr_Type,
-            &raw mut ffi::PyWrapperDescr_Type,
-            &raw mut ffi::PyClassMethodDescr_Type,
-        ];
-        if ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_HAVE_GC) == 0
-            || interpreters.contains(&class)
-            || ffi::PyType_IsSubtype(class, &raw mut ffi::PyModule_Type) != 0
-            || CStr::from_ptr(word(class as usize, NAME) as *const c_char) == CACHES
-        {
-            return Kind::Leaf;
-        }
-        if ffi::PyTuple_CheckExact(object) != 0 || ffi::PyFrozenSet_CheckExact(object) != 0 {
-            return Kind::Fixed;
-        }
-        if class == &raw mut PyFunction_Type { Kind::Function } else { Kind::Changing }
-    }
-}
-
-/// Does the collector have it?
+/// Is it in one of the collector's lists? What is not may be anybody's.
 ///
 /// # Safety
-/// A live object with a collector's head.
+/// A live object.
 pub unsafe fn is_tracked(object: usize) -> bool {
-    // SAFETY: an object with a collector's head: one that is not tracked has no next.
-    unsafe { word(object - HEAD, 0) != 0 }
-}
-
-unsafe extern "C" fn collect(object: *mut PyObject, all: *mut c_void) -> c_int {
-    // SAFETY: `referents` passes its own list.
-    unsafe { (*all.cast::<Vec<usize>>()).push(object as usize) };
-    0
-}
-
-unsafe extern "C" fn add(object: *mut PyObject, sum: *mut c_void) -> c_int {
-    // SAFETY: `sum_of` passes its own number.
-    let sum = unsafe { &mut *sum.cast::<u64>() };
-    *sum = (sum.rotate_left(7) ^ object as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    0
-}
-
-unsafe fn traverse(object: usize, visit: Visit, with: *mut c_void) {
-    // SAFETY: a live object, and what its type says of it.
+    // SAFETY: an object with a collector's head, if its type has one: one that is not tracked has no next.
     unsafe {
-        let traverse = word(ffi::Py_TYPE(object as *mut PyObject) as usize, TRAVERSE);
-        if traverse != 0 {
-            let traverse: Traverse = std::mem::transmute(traverse);
-            traverse(object as *mut PyObject, visit, with);
-        }
+        let class = ffi::Py_TYPE(object as *mut PyObject);
+        ffi::PyType_HasFeature(class, ffi::Py_TPFLAGS_HAVE_GC) != 0 && word(object - HEAD, 0) != 0
     }
-}
-
-/// What an object refers to, by what its type says.
-///
-/// # Safety
-/// The GIL is held; a live object, and types' slots are where they are thought to be (`leave::knows`).
-pub unsafe fn referents(object: usize) -> Vec<usize> {
-    let mut all: Vec<usize> = Vec::new();
-    // SAFETY: the caller has a live object.
-    unsafe { traverse(object, collect, (&raw mut all).cast()) };
-    all
-}
-
-unsafe fn sum_of(object: usize) -> u64 {
-    let mut sum = 0u64;
-    // SAFETY: as above.
-    unsafe { traverse(object, add, (&raw mut sum).cast()) };
-    sum
 }

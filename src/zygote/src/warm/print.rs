@@ -9,6 +9,7 @@ use crate::quiet::word;
 use libc::{c_int, c_void};
 use pyo3::ffi::{self, PyObject, PyTypeObject};
 use std::ffi::CStr;
+use std::sync::OnceLock;
 
 /// Places of `PyTypeObject` (`Include/cpython/object.h`); `leave` compares some with what was measured.
 pub const NAME: usize = 24;
@@ -153,7 +154,7 @@ unsafe fn is_heap(class: usize) -> bool {
 
 /// What instances of classes that are made by a `class` statement have for `tp_traverse`.
 fn traverse_of_python() -> usize {
-    static FOUND: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    static FOUND: OnceLock<usize> = OnceLock::new();
     *FOUND.get_or_init(|| {
         // SAFETY: the GIL is held; live objects, C strings.
         unsafe {
@@ -223,6 +224,19 @@ pub unsafe fn kind_of(object: usize) -> Kind {
         } else {
             Kind::Whole
         }
+    }
+}
+
+/// Can nobody tell when it goes, and does it refer to nothing?
+///
+/// # Safety
+/// The GIL is held; a live object.
+pub unsafe fn is_plain_value(object: usize) -> bool {
+    // SAFETY: the caller's promise.
+    unsafe {
+        let class = class_of(object);
+        let is_collected = ffi::PyType_HasFeature(class as *mut PyTypeObject, ffi::Py_TPFLAGS_HAVE_GC) != 0;
+        !is_collected && solid(class) == class && LEAVES.contains(&name_of(class))
     }
 }
 
@@ -391,25 +405,21 @@ unsafe fn registered(object: usize) -> Vec<usize> {
 }
 
 /// How objects are looked at by this interpreter.
-#[derive(Default)]
-pub struct Prints {
-    /// Where a function has its annotations; 0 before that is known.
-    annotations: usize,
-}
+pub struct Prints;
 
 impl Prints {
     /// What it is now.
     ///
     /// # Safety
     /// The GIL is held; a live object of this kind.
-    pub unsafe fn of(&mut self, object: usize, kind: Kind) -> u64 {
+    pub unsafe fn of(object: usize, kind: Kind) -> u64 {
         let mut sum = Sum { value: 1, without: [0; 2] };
         // SAFETY: the caller's promise.
         unsafe {
             match kind {
                 Kind::Leaf | Kind::Fixed => {}
                 Kind::Dictionary => sum.entries(object),
-                Kind::Function => self.function(object, &mut sum),
+                Kind::Function => Prints::function(object, &mut sum),
                 Kind::Class => {
                     sum.without = [class_of(object), 0];
                     traverse(object, add, (&raw mut sum).cast());
@@ -447,14 +457,16 @@ impl Prints {
     ///
     /// # Safety
     /// The GIL is held; a live object of this kind.
-    pub unsafe fn behind(&mut self, object: usize, kind: Kind) -> Vec<usize> {
+    pub unsafe fn behind(object: usize, kind: Kind) -> Vec<usize> {
         // SAFETY: the caller's promise.
         unsafe {
             let mut all = if kind == Kind::Registry { registered(object) } else { referents(object) };
             if kind == Kind::Function {
                 let globals = PyFunction_GetGlobals(object as *mut PyObject) as usize;
                 // Its module's, which is looked at, or nobody's.
-                all.retain(|&other| other != globals);
+                // What it has for annotations may be another object once they were asked for.
+                let annotations = annotations_of(object);
+                all.retain(|&other| other != globals && other != annotations);
             }
             if is_cache(object) {
                 // How often it was asked says whether that has changed.
@@ -466,15 +478,11 @@ impl Prints {
     }
 
     /// `__dict__` and annotations may be made when they are asked for; and calls are counted and versions given.
-    unsafe fn function(&mut self, object: usize, sum: &mut Sum) {
+    unsafe fn function(object: usize, sum: &mut Sum) {
         // SAFETY: the GIL is held; a live function.
         unsafe {
-            if self.annotations == 0 {
-                self.annotations = annotations_place().unwrap_or(usize::MAX);
-            }
-            let place = word(class_of(object), DICTIONARY);
-            let dictionary = word(object, place);
-            let annotations = if self.annotations == usize::MAX { 0 } else { word(object, self.annotations) };
+            let dictionary = word(object, word(class_of(object), DICTIONARY));
+            let annotations = annotations_of(object);
             sum.without = [dictionary, annotations];
             traverse(object, add, (&raw mut *sum).cast());
             if dictionary != 0 {
@@ -491,6 +499,13 @@ impl Prints {
             }
         }
     }
+}
+
+/// A function's annotations, as they are kept; 0 for none.
+unsafe fn annotations_of(function: usize) -> usize {
+    static PLACE: OnceLock<Option<usize>> = OnceLock::new();
+    // SAFETY: a live function.
+    PLACE.get_or_init(annotations_place).map_or(0, |place| unsafe { word(function, place) })
 }
 
 /// Where a function has its annotations, seen by setting them.

@@ -4,6 +4,7 @@
 //! are thousands of objects; so what they hold is added up here.
 
 use super::made::Held;
+use super::print;
 use super::rehearsal::{none, number, sequence};
 use super::world::items;
 use crate::capi::Object;
@@ -32,7 +33,8 @@ pub unsafe extern "C" fn watch(_: *mut PyObject, objects: *mut PyObject) -> *mut
             if let Some(watched) = watched {
                 let layout = watched.layout;
                 let held = |object: Object| {
-                    let held = Held::by(object.raw() as usize, &layout);
+                    let at = object.raw() as usize;
+                    let held = Held::by(at, print::kind_of(at), &layout);
                     (object, held)
                 };
                 watched.objects.extend(objects.into_iter().map(held));

@@ -48,7 +48,6 @@ struct Ties {
     /// The classes that are registered with an abstract one: what its registry had.
     registered: HashMap<usize, HashSet<usize>>,
     kept: HashSet<usize>,
-    prints: Prints,
     /// The classes that were there before the first look.
     first: Option<Census>,
 }
@@ -101,11 +100,11 @@ impl Ties {
             // It may be made by that.
             drop(print::namespace_of(object, kind));
             if kind != Kind::Fixed {
-                let print = self.prints.of(object, kind);
+                let print = Prints::of(object, kind);
                 self.places.insert(object, self.seen.len());
                 self.seen.push(Seen { object, kind, owner, print, is_free });
                 if kind == Kind::Registry {
-                    self.registered.insert(object, self.prints.behind(object, kind).into_iter().collect());
+                    self.registered.insert(object, Prints::behind(object, kind).into_iter().collect());
                 }
             }
             self.behind(object, kind)
@@ -115,7 +114,7 @@ impl Ties {
     unsafe fn behind(&mut self, object: usize, kind: Kind) -> Vec<usize> {
         // SAFETY: the GIL is held; a live object.
         unsafe {
-            let all = self.prints.behind(object, kind);
+            let all = Prints::behind(object, kind);
             all.iter().for_each(|&object| self.keep(object));
             all
         }
@@ -141,7 +140,7 @@ impl Ties {
         unsafe {
             while at < self.seen.len() {
                 let Seen { object, kind, owner, print, is_free } = self.seen[at];
-                let now = self.prints.of(object, kind);
+                let now = Prints::of(object, kind);
                 if now != print {
                     self.seen[at].print = now;
                     let behind = self.behind(object, kind);
