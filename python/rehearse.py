@@ -45,6 +45,8 @@ OUTSIDE = {event: verb for verb, events in {
     "changes its limits": "resource.setrlimit resource.prlimit",
     "writes to the system's log": "syslog.openlog syslog.syslog",
 }.items() for event in events.split()}
+# The same without an event.
+UNANNOUNCED = {"_posixsubprocess": {"fork_exec": "starts a process"}, "_posixshmem": {"shm_open": "maps memory that is shared", "shm_unlink": "maps memory that is shared"}}
 # O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND (Linux, x86-64 and most others).
 WRITES = 0o1 | 0o2 | 0o100 | 0o1000 | 0o2000
 # Compared at the hand-over (settings.py).
@@ -216,6 +218,17 @@ def bar_threads():
                 setattr(sys.modules[module], name, start)
 
 
+def bar_functions(name):
+    """As `bar`, of C functions for which there is no event: what they make would outlast this process."""
+    for function, verb in UNANNOUNCED.get(name, {}).items():
+        def barred(*_, verb=verb, **__):
+            accuse(verb)
+            raise RuntimeError("this is a rehearsal")
+
+        if hasattr(sys.modules.get(name), function):
+            setattr(sys.modules[name], function, barred)
+
+
 def settle():
     """What has happened since the last time is the doing of the innermost import."""
     calls, variables, descriptors, tasks, environment, context = look(None)
@@ -339,6 +352,7 @@ def load(name, import_):
             accuse("sets a context variable")
         stack.pop()
         tell(f"done\t{name}")
+        bar_functions(name)
         if not node.absent and name in sys.modules:
             adopt(name, sys.modules[name])
 
@@ -618,4 +632,6 @@ def begin():
     sys.modules = Modules(table)
     sys.dont_write_bytecode = True
     bar_threads()
+    for name in UNANNOUNCED:
+        bar_functions(name)
     sys.addaudithook(bar)

@@ -1,6 +1,7 @@
 """What C code does to the process while an extension is imported: refused by itself, or as cold for who imports it and who does not."""
 
-from .extensions import COMMON, extension
+from .extensions import extension
+from .warm import package
 
 # A body of `setup` for each. All of them are in one zygote, beside one that does nothing: each is watched by itself.
 INCLUDES = "".join("#include <%s.h>\n" % name for name in ("errno", "fcntl", "fenv", "locale", "pthread", "signal", "stdio", "string", "sys/mman", "sys/prctl", "sys/resource", "sys/stat", "sys/syscall"))
@@ -107,3 +108,7 @@ for name, source in ENDS.items():
 CONSTRUCTOR = "#include <unistd.h>\n__attribute__((constructor)) static void begin(void) { if (write(1, \"begin\\n\", 6)) {} }\nstatic int setup(PyObject *module) { return 0; }\n"
 extension("native/constructor", "import mine.base\nimport mine.ext\nprint(mine.ext.count(), flush=True)\n", {"mine.base": True, "mine.ext": False}, CONSTRUCTOR, {"mine/__init__.py": ""}, preload="mine.base,mine.ext")
 extension("native/constructor-unseen", "print('x')\n", {}, CONSTRUCTOR)
+
+# By Python: shared memory. What a rehearsal made by the last one would stay in /dev/shm.
+SHARES = {"good.py": "V = 'good'\n", "anonymous.py": "import mmap\nM = mmap.mmap(-1, 4096)\nM[0:3] = b'abc'\nV = M[0:3]\n", "values.py": "import multiprocessing\nV = multiprocessing.Value('i', 5).value\n", "named.py": "from multiprocessing import shared_memory\nM = shared_memory.SharedMemory(create=True, size=100)\nM.close()\nM.unlink()\nV = 1\n"}
+package("native/shared-memory", SHARES, "import good, anonymous, values\nprint(good.V, anonymous.V, values.V)\nimport named, os\nprint(named.V, [n for n in os.listdir('/dev/shm') if n.startswith('psm_')])\n", {"good": True, "anonymous": False, "values": False, "named": False}, preload="good,anonymous,values,named")
