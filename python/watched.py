@@ -188,7 +188,8 @@ def look_at_watched():
 
 def look_at_names(name, prefix, space, before):
     """Names and attributes in the standard library are put back as they were."""
-    is_ours = curating[0] or not stack or name in stack or not is_from_elsewhere(stack[-1])
+    # One that may be tied is python/ties.py's; names in it are set again at the hand-over.
+    is_ours = curating[0] or not stack or name in stack or may_be_tied(name) or not is_from_elsewhere(stack[-1])
     for key in {*before, *space}:
         old, new = before.get(key, MISSING), space.get(key, MISSING)
         if old is new or key in OWN_NAMES or not isinstance(key, str):
