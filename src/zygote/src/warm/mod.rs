@@ -1,7 +1,7 @@
 //! Warm modules: imported in the zygote, invisible until a script imports them.
 //!
 //! Owns the order of things: the zygote imports a curated list (`list`) and notes all about
-//! it (`record`, `watch`, `registrations`), hides every trace, and from then on stands where importlib's
+//! it (`recording`), hides every trace, and from then on stands where importlib's
 //! `_find_and_load` is called from C. What a name would be in this process is asked of
 //! `world`, what an import would bring in of `hand`; unless every answer is certain and equal, CPython's
 //! own import runs as if nothing were there. No attribute of importlib is another: what is replaced is the
@@ -25,6 +25,7 @@ mod modules;
 mod node;
 mod print;
 mod record;
+mod recording;
 mod registrations;
 mod rehearsal;
 mod ring;
@@ -41,33 +42,22 @@ mod world;
 
 use crate::capi::{self, Object};
 use crate::quiet::{self, Kept, Layout};
-use crate::trace;
 pub use foreign::has_loaded;
 use hand::Store;
-use hook::Hook;
 use made::Made;
 use node::{Node, State};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
 use pyzy_core::start::Start;
 use pyzy_sys::{file, process};
-use record::{CALLS, Recorder, item};
-use registrations::{StandIns, set_recorder, tell};
+use record::item;
+use recording::Recording;
 use rehearsal::{Programme, Verdict};
-use row::Row;
 use std::collections::HashSet;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 use wanted::{Notes, Wanted};
 use world::{Paths, World};
-
-const SOURCE: &CStr = match CStr::from_bytes_with_nul(
-    concat!(include_str!("../../../../python/settings.py"), "\n", include_str!("../../../../python/warm.py"), "\0")
-        .as_bytes(),
-) {
-    Ok(source) => source,
-    Err(_) => panic!("python/warm.py holds a NUL"),
-};
 
 /// A file changed this recently could change again without its times showing it (one tick of the kernel's clock).
 const TICK: i64 = 10_000_000;
@@ -177,13 +167,6 @@ pub fn let_go() {
     }
 }
 
-/// What this process has in memory, bytes (`man 5 proc`, statm).
-fn resident() -> u64 {
-    const PAGE: u64 = 4096;
-    let text = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
-    text.split(' ').nth(1).and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0) * PAGE
-}
-
 /// How much memory is shared and may be written to: an image cannot have it.
 fn shared_mappings() -> usize {
     let maps = std::fs::read_to_string("/proc/self/maps").unwrap_or_default();
@@ -237,89 +220,8 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         told.refused(name, why);
     }
     let wide = !verdict.warm.is_empty();
-    let globals = run_source()?;
-    let seen = quiet::seen();
-    let path = capi::sys(c"path")?;
-    let write = capi::sys(c"dont_write_bytecode")?;
-    let cache = world::items(&keys(&world.cache)?)?;
-    let library_list = world.paths.library_list()?;
-    let hook = Hook::new(&item(&globals, "tidy")?)?;
-    // Before others stand there.
-    create::attach()?;
-    let stand_ins = StandIns::put()?;
-    let row = Row::begin(&world.modules);
-    let Some(mut recorder) = Recorder::new(layout, &world.paths, wide) else {
-        stand_ins.take_away();
-        return None;
-    };
-    foreign::begin(library.clone());
-    // SAFETY: the GIL is held; live objects.
-    unsafe {
-        if !wide {
-            ffi::PySys_SetObject(c"path".as_ptr(), library_list.raw());
-        }
-        ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), ffi::Py_True());
-        // SAFETY: taken away below, before the recorder is moved.
-        set_recorder((&raw mut recorder).cast::<Recorder<'static>>());
-        trace::start_with_deeds(|call| CALLS.lock().unwrap_or_else(|e| e.into_inner()).push(call));
-        hook.put();
-        stdlib.iter().for_each(|name| import(name));
-        tell(|recorder| recorder.allow_only(verdict.allowed()));
-        let (named, learned) = verdict.warm.split_at(named);
-        let each = |name: &str| {
-            import(name);
-            settings::call(&globals, "put_filters");
-        };
-        named.iter().for_each(|name| each(name));
-        let before = resident();
-        for name in learned {
-            match resident().saturating_sub(before) < wanted.room {
-                true => each(name),
-                false => told.refused(name, "there is no room for it (PYZY_LEARNED_MB)"),
-            }
-        }
-        hook.take_away();
-        trace::stop();
-        calls::detach();
-        foreign::end();
-        recorder.look();
-        set_recorder(std::ptr::null_mut());
-        ffi::PySys_SetObject(c"path".as_ptr(), path.raw());
-        ffi::PySys_SetObject(c"dont_write_bytecode".as_ptr(), write.raw());
-    }
-    let tidied = settings::call(&globals, "tidy");
-    recorder.finish();
-    row.iter().for_each(Row::let_go);
-    let (mut nodes, places, names, owned) = (recorder.nodes, recorder.places, recorder.names, recorder.owned);
-    watch::undo_all(&nodes, &recorder.order);
-    let tidied = tidied && settings::call(&globals, "take");
-    let clean = stand_ins.take_away();
-    quiet::forget(seen);
-    for node in nodes.iter().filter(|node| node.state.get() == State::Hidden) {
-        // SAFETY: the GIL is held; live objects. What is not there cannot be deleted.
-        unsafe {
-            if ffi::PyDict_DelItem(world.modules.raw(), node.key.raw()) < 0 {
-                ffi::PyErr_Clear();
-            }
-        }
-    }
-    for key in world::items(&keys(&world.cache)?)? {
-        if !cache.iter().any(|known| known.raw() == key.raw()) {
-            // SAFETY: the GIL is held; live objects.
-            unsafe { ffi::PyDict_DelItem(world.cache.raw(), key.raw()) };
-        }
-    }
-    // From here on what is wrong leaves modules that are never handed over.
-    (clean && tidied).then_some(())?;
-    let mut found = vec![None; names.len()];
-    nodes.iter().filter_map(|node| node.found).for_each(|(name, entry)| found[name] = Some(entry));
-    world.set_names(&names, &found)?;
-    for key in world::items(&keys(&world.cache)?)? {
-        if !cache.iter().any(|known| known.raw() == key.raw()) {
-            // SAFETY: as above.
-            unsafe { ffi::PyDict_DelItem(world.cache.raw(), key.raw()) };
-        }
-    }
+    let recording = recording::record(layout, &mut world, wanted, &stdlib, (&verdict, named), told)?;
+    let Recording { mut nodes, places, owned, row, globals, hook } = recording;
     let is_recent = |at: usize| {
         let facts: &Facts = &places[at].facts;
         !places[at].is_on_the_way()
@@ -327,45 +229,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     };
     let volatile = volatile()?;
     let settlers = item(&globals, "SETTLERS")?;
-    let environment = |name: &std::ffi::CString| {
-        // SAFETY: a C string; nobody changes the environment meanwhile.
-        let value = unsafe { libc::getenv(name.as_ptr()) };
-        // SAFETY: null, or a C string.
-        (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec())
-    };
-    for (name, variable) in &verdict.reads {
-        for node in nodes.iter_mut().filter(|node| node.name == *name) {
-            node.variables.push((variable.clone(), environment(variable)));
-        }
-    }
-    for (name, key) in &verdict.finds {
-        let found = nodes.iter().position(|node| node.name == *key);
-        for node in nodes.iter_mut().filter(|node| node.name == *name && node.state.get() == State::Hidden) {
-            match found {
-                Some(found) => node.events.get_mut().push(node::Event::Finds(found)),
-                None => node.refuse(format!("it looks at sys.modules['{key}']")),
-            }
-        }
-    }
-    for (name, key) in &verdict.misses {
-        let key = Object::decoded(key.as_bytes())?;
-        for node in nodes.iter_mut().filter(|node| node.name == *name) {
-            // SAFETY: the GIL is held; a live object.
-            node.misses.extend(unsafe { Object::share(key.raw()) });
-        }
-    }
-    let tied = list::TIED.iter().copied();
-    for (name, changed) in verdict.changes.iter().map(|(name, changed)| (&name[..], &changed[..])).chain(tied) {
-        let number = |name: &str| nodes.iter().position(|node| node.name == name);
-        match (number(name), number(changed)) {
-            (Some(at), Some(other)) => {
-                nodes[at].tied.push(other);
-                nodes[other].tied.push(at);
-            }
-            (Some(at), None) => nodes[at].refuse(format!("it changes something in {changed}")),
-            _ => {}
-        }
-    }
+    verdict.apply(&mut nodes)?;
     for node in nodes.iter_mut().filter(|node| wide && node.state.get() == State::Hidden && !node.inserted) {
         let is_library =
             node.found.is_none_or(|(_, entry)| world.paths.library.contains(&entry)) && node.parent.is_none();
@@ -387,8 +251,7 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
         }
     }
     for (part, other) in foreign::parts(&nodes) {
-        nodes[part].tied.push(other);
-        nodes[other].tied.push(part);
+        node::tie(&mut nodes, part, other);
     }
     for node in &mut nodes {
         if node.places.iter().any(|&at| is_recent(at)) {
@@ -475,34 +338,6 @@ fn in_copied_context<T>(work: impl FnOnce() -> Option<T>) -> Option<T> {
         (exit(context.raw()) == 0).then_some(())?;
         done
     }
-}
-
-/// Imports a module, or not.
-fn import(name: &str) {
-    let Ok(name) = std::ffi::CString::new(name) else { return };
-    // SAFETY: the GIL is held; a C string.
-    unsafe {
-        if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
-            ffi::PyErr_Clear();
-        }
-    }
-}
-
-/// Compiles and runs the Python part in a namespace of its own.
-fn run_source() -> Option<Object> {
-    // SAFETY: the GIL is held; live objects.
-    unsafe {
-        let globals = Object::own(ffi::PyDict_New())?;
-        ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
-        let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
-        Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
-        Some(globals)
-    }
-}
-
-fn keys(dictionary: &Object) -> Option<Object> {
-    // SAFETY: the GIL is held; a dictionary.
-    unsafe { Object::own(ffi::PyDict_Keys(dictionary.raw())) }
 }
 
 fn volatile() -> Option<Vec<usize>> {

@@ -292,6 +292,12 @@ impl Node {
     }
 }
 
+/// They are handed over together, or not at all.
+pub fn tie(nodes: &mut [Node], one: usize, other: usize) {
+    nodes[one].tied.push(other);
+    nodes[other].tied.push(one);
+}
+
 /// What a dictionary held when it was last looked at.
 #[derive(Default)]
 pub struct Content {

@@ -10,7 +10,7 @@ use super::copies;
 use super::create;
 use super::foreign;
 use super::list;
-use super::node::{Counts, text};
+use super::node::{Counts, Event, Node, State, text, tie};
 use super::record::{CALLS, item};
 use super::state;
 use super::sums;
@@ -102,6 +102,47 @@ impl Verdict {
     /// All that may be asked for in the zygote.
     pub fn allowed(&self) -> HashSet<String> {
         self.warm.iter().chain(&self.absent).cloned().collect()
+    }
+
+    /// What it says of modules that were recorded since.
+    pub fn apply(&self, nodes: &mut [Node]) -> Option<()> {
+        let environment = |name: &CString| {
+            // SAFETY: a C string; nobody changes the environment meanwhile.
+            let value = unsafe { libc::getenv(name.as_ptr()) };
+            // SAFETY: null, or a C string.
+            (!value.is_null()).then(|| unsafe { CStr::from_ptr(value) }.to_bytes().to_vec())
+        };
+        for (name, variable) in &self.reads {
+            for node in nodes.iter_mut().filter(|node| node.name == *name) {
+                node.variables.push((variable.clone(), environment(variable)));
+            }
+        }
+        for (name, key) in &self.finds {
+            let found = nodes.iter().position(|node| node.name == *key);
+            for node in nodes.iter_mut().filter(|node| node.name == *name && node.state.get() == State::Hidden) {
+                match found {
+                    Some(found) => node.events.get_mut().push(Event::Finds(found)),
+                    None => node.refuse(format!("it looks at sys.modules['{key}']")),
+                }
+            }
+        }
+        for (name, key) in &self.misses {
+            let key = Object::decoded(key.as_bytes())?;
+            for node in nodes.iter_mut().filter(|node| node.name == *name) {
+                // SAFETY: the GIL is held; a live object.
+                node.misses.extend(unsafe { Object::share(key.raw()) });
+            }
+        }
+        let tied = list::TIED.iter().copied();
+        for (name, changed) in self.changes.iter().map(|(name, changed)| (&name[..], &changed[..])).chain(tied) {
+            let number = |name: &str| nodes.iter().position(|node| node.name == name);
+            match (number(name), number(changed)) {
+                (Some(at), Some(other)) => tie(nodes, at, other),
+                (Some(at), None) => nodes[at].refuse(format!("it changes something in {changed}")),
+                _ => {}
+            }
+        }
+        Some(())
     }
 }
 
