@@ -182,7 +182,7 @@ class Stream:
 nodes, stack, curated = {}, [], set()
 reads = set()
 started = set()
-known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False, "root": 0}
+known = {"fds": None, "path": None, "random": None, "streams": None, "hooks": None, "logging": None, "tasks": 1, "lasting": None, "decimal": [], "profile": False, "root": 0, "capsules": None}
 
 
 def accuse(verb, name=None):
@@ -288,6 +288,11 @@ def settle():
     if known["streams"] is not None and now > known["streams"]:
         accuse("keeps a standard stream")
     known["streams"] = now
+    now = [key for key, value in vars(builtins).items() if type(value).__name__ == "PyCapsule"]
+    if now != known["capsules"]:
+        if known["capsules"] is not None:
+            accuse("shares something with other extensions, in builtins")
+        known["capsules"] = now
     put_back()
     look_at_lists()
     look_at_settings()

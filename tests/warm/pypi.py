@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 """Packages from PyPI, cold and warm: is what they do the same, which of their modules are warm, and what does it save?
 
-    pypi.py [--prefix DIR] [--python PATH]... [--venvs DIR] [--runs N] [--json FILE] [-k NAME]... [-v]
+    pypi.py [--prefix DIR] [--python PATH]... [--venvs DIR] [--runs N] [--json FILE] [--more] [--late] [-k NAME]... [-v]
 
 Run by hand: it installs packages with pip into a venv for each interpreter. A small script for each package, which does
 what the package is for, is run by the real interpreter and through pyzy, with both engines, and stdout, stderr, exit
 status and sys.modules in its order at the end are compared. A run through pyzy that was not warm is a failure as well.
+--more takes those of more.py. With --late each script runs again after it has changed something that many modules
+import, so that part of what it imports is handed over and the rest is its own.
 """
 
 import argparse
@@ -19,6 +21,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from more import MORE
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 ENGINES = ("restore", "fork")
@@ -223,9 +227,8 @@ print(table.set_index("d").resample("MS").n.sum())
 ]
 
 
-def distributions():
-    """What pip is asked for."""
-    return [package.distribution for package in PACKAGES]
+# What a script changes before it imports anything else.
+LATE = ["import os\nos.mine = 1\n", "import collections, types\ncollections.mine = types.mine = 1\n", "import textwrap, warnings\ntextwrap.mine = warnings.mine = 1\n"]
 
 
 class World:
@@ -240,12 +243,12 @@ class World:
         os.chmod(root + "/run", 0o700)
         said = subprocess.run([python, "-c", "import sys; print('%d.%d.%d' % sys.version_info[:3])"], env=base, check=True, stdout=subprocess.PIPE)
         self.version = said.stdout.decode().strip()
-        self.venv = "%s/venv-%s" % (options.venvs or root, self.version)
+        self.venv = "%s/%s-%s" % (options.venvs or root, "more" if options.more else "venv", self.version)
         if not os.path.exists(self.venv + "/complete"):
             subprocess.run([python, "-m", "venv", self.venv], env=base, check=True)
             # Certificates of a proxy, if there is one, are pip's business alone.
             network = {k: v for k, v in os.environ.items() if k.lower().endswith("_proxy") or k in ("SSL_CERT_FILE", "PIP_CERT", "PIP_INDEX_URL", "REQUESTS_CA_BUNDLE")}
-            install = [self.venv + "/bin/python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", *distributions()]
+            install = [self.venv + "/bin/python3", "-m", "pip", "install", "-q", "--disable-pip-version-check", *[package.distribution for package in options.packages]]
             subprocess.run(install, env={**base, **network}, check=True)
             with open(self.venv + "/complete", "w"):
                 pass
@@ -343,6 +346,8 @@ def complaints(cold, warm, what):
 def examine(world, package):
     """All about one package."""
     real, found = world.venv + "/bin/python3", []
+    # The first one makes caches.
+    world.run(real, package.script, world.cold)
     cold = world.run(real, package.script, world.cold)
     again = world.run(real, package.script, world.cold)
     found += complaints(cold, again, "two cold runs")
@@ -366,6 +371,8 @@ def examine(world, package):
             took["warm"].append(warm["took"])
         result[engine] = {kind: round(statistics.median(times) * 1000, 1) for kind, times in took.items()}
         result[engine]["ratio"] = round(result[engine]["warm"] / result[engine]["cold"], 2)
+        for change in LATE if world.options.late else ():
+            found += examine_late(world, package, engine, change)
         if engine == "restore":
             given = [line.split("import=")[1].split(" warm=") for line in lines if " warm=" in line]
             result["handed_over"] = sum(int(number) for _, number in given)
@@ -381,6 +388,14 @@ def examine(world, package):
     result["complaints"] = found
     result["verdict"] = "warm" if result.get("package_warm") and result.get("own_warm") == result.get("own") else "partly" if result.get("own_warm") else "refused"
     return result
+
+
+def examine_late(world, package, engine, change):
+    """What differs after a change."""
+    source = change + package.script
+    cold, warm = world.run(world.venv + "/bin/python3", source, world.cold), world.run_warm(package, engine, source)
+    what, lines = "%s after %r" % (engine, change), world.logged()
+    return complaints(cold, warm, what) + ([] if is_warm(lines, engine) else ["%s: not warm: %s" % (what, lines)])
 
 
 def row(result):
@@ -399,6 +414,8 @@ def main():
     parser.add_argument("--runs", type=int, default=7, help="runs of each kind (7)")
     parser.add_argument("--json", help="a file for all that was found")
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a variable of the runs through pyzy")
+    parser.add_argument("--more", action="store_true", help="the packages of more.py")
+    parser.add_argument("--late", action="store_true", help="after changes as well")
     parser.add_argument("-k", action="append", help="only this package")
     parser.add_argument("-v", action="store_true", help="tell of each module that is refused")
     options = parser.parse_args()
@@ -407,7 +424,8 @@ def main():
         return 2
     if options.venvs:
         options.venvs = os.path.abspath(options.venvs)
-    chosen = [package for package in PACKAGES if not options.k or package.distribution in options.k]
+    options.packages = [Package(*line) for line in MORE] if options.more else PACKAGES
+    chosen = [package for package in options.packages if not options.k or package.distribution in options.k]
     results = []
     for python in options.python or [shutil.which("python3")]:
         # Sockets have short names.

@@ -282,6 +282,29 @@ extension("group", "import mine.ext\nprint(mine.ext.use(), mine.group.count())\n
 extension("group-without-its-part", "import mine.group\nprint(mine.group.count())\n" + SHOW, {"mine.group": False}, PART, **GROUPED)
 extension("group-of-a-late-part", "import mine.base\nmine.base.x = 1\nimport mine.group\nprint(mine.group.count())\nimport mine.ext\nprint(mine.ext.use(), mine.group.count())\n" + SHOW, {"mine.base": True, "mine.group": False}, PART, **GROUPED)
 
+# What extensions of one make share, where nobody sees it, and which type each has registered there: pybind11, since and before 2.11.
+SHARES = r"""
+#include <string.h>
+static int setup(PyObject *module) {
+    PyObject *shared = DICTIONARY, *capsule = PyDict_GetItemString(shared, "mine_internals");
+    if (!capsule) {
+        capsule = PyCapsule_New(calloc(9, sizeof(char *)), "mine", 0);
+        if (PyDict_SetItemString(shared, "mine_internals", capsule) < 0) return -1;
+    }
+    char **known = PyCapsule_GetPointer(capsule, "mine");
+    for (; *known; known++) {
+        if (strcmp(*known, "TYPE") == 0) { PyErr_SetString(PyExc_ImportError, "type TYPE is already registered"); return -1; }
+    }
+    *known = strdup("TYPE");
+    return 0;
+}
+"""
+for name, place in (("interpreter", "PyInterpreterState_GetDict(PyInterpreterState_Get())"), ("builtins", "PyEval_GetBuiltins()")):
+    SHARED = SHARES.replace("DICTIONARY", place)
+    MORE = {"files": {"mine/__init__.py": "import textwrap\nfrom . import ext\n", "other.py": "V = 1\n"}, "more": {"mine/two": SHARED.replace("TYPE", "two")}, "preload": "other,mine,mine.two", "kinds": ("single",)}
+    extension("shares-by-" + name, "import other\nimport mine.two\nprint(mine.ext.count(), mine.two.count(), 'mine_internals' in vars(__import__('builtins')))\n" + SHOW, {"other": True, "mine.two": False}, SHARED.replace("TYPE", "ext"), **MORE)
+    extension("shares-late-by-" + name, EARLY + "import other\nimport mine\nprint(mine.ext.count())\nimport mine.two\nprint(mine.two.count())\n" + SHOW, {"other": True, "mine": False}, SHARED.replace("TYPE", "ext"), **MORE)
+
 # Packages that do what those with extensions do.
 ONE = "import mine\nprint(mine.V)\n"
 package("environment-put-back", {"mine.py": "import os\nos.environ['MINE_ONLY'] = '1'\nV = os.environ['MINE_ONLY']\ndel os.environ['MINE_ONLY']\n"}, ONE + "import os\nprint('MINE_ONLY' in os.environ)\n", {"mine": True})

@@ -54,6 +54,7 @@ const OURS: &[(&CStr, *const c_void)] = &[
     (c"PyEval_SetTrace", set_trace as *const c_void),
     (c"PyEval_SetTraceAllThreads", set_trace as *const c_void),
     (c"_PyInterpreterState_SetEvalFrameFunc", set_evaluator as *const c_void),
+    (c"PyInterpreterState_GetDict", interpreter_dictionary as *const c_void),
     (c"PyCodec_Register", register_codec as *const c_void),
     (c"PyCodec_RegisterError", register_error as *const c_void),
     (c"PyMem_SetAllocator", set_allocator as *const c_void),
@@ -322,6 +323,14 @@ refused! {
     register_error(*mut c_void, *mut c_void) { "it registers an error handler" }
     set_allocator(c_int, *mut c_void) { "it allocates memory for the interpreter" }
     add_watcher(*mut c_void) { "it watches objects of the interpreter" }
+}
+
+/// What lies there is shared by extensions of one make: pybind11's know of all types of the others, and an own import of one that the
+/// zygote has initialised finds its types registered.
+unsafe extern "C" fn interpreter_dictionary(interpreter: *mut ffi::PyInterpreterState) -> *mut PyObject {
+    refuse("it shares something with other extensions, by the interpreter's dictionary");
+    // SAFETY: as above.
+    unsafe { ffi::PyInterpreterState_GetDict(interpreter) }
 }
 
 unsafe extern "C" fn exec_code(name: *const c_char, code: *mut PyObject) -> *mut PyObject {
