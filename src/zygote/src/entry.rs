@@ -138,8 +138,10 @@ extern "C" fn enter(call: &Call) -> ! {
         worker::adopt_stack_limit();
     }
     let Some(script) = worker::enter(&argv, call.script, ignored, prepared) else { fail() };
-    // Last, because some of it would outlive an exec.
+    // Last, because some of it would outlive an exec. From the first handler on signals wait for the script (`Script::run_and_exit`).
+    let Ok(mask) = signal::set_mask(signal::EVERY) else { fail() };
     if notes.take_signals(ignored).is_none() {
+        let _ = signal::set_mask(mask);
         fail()
     }
     // SAFETY: the launcher's own function.
@@ -147,7 +149,7 @@ extern "C" fn enter(call: &Call) -> ! {
     commit();
     // SAFETY: of the launcher only what it has allocated is used from here on.
     unsafe { leave_launcher(call) };
-    script.run_and_exit()
+    script.run_and_exit(mask)
 }
 
 /// The launcher goes, and `/proc/self/exe` becomes the interpreter, where the kernel allows that: it takes

@@ -10,6 +10,7 @@ use crate::names::{self, Name};
 use crate::{entry, floor, importer, path0, quiet, spare, warm};
 use libc::{FILE, c_int};
 use pyo3::ffi;
+use pyzy_sys::signal;
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
@@ -22,6 +23,8 @@ pub struct Script {
     path: CString,
     name: Object,
     kind: Kind,
+    /// The caller's signal mask, until it is in force again.
+    mask: Option<signal::Set>,
 }
 
 enum Kind {
@@ -43,7 +46,7 @@ impl Script {
             let importer = importer::find(&path, &name)?;
             if importer.raw() != ffi::Py_None() {
                 insert_path(&name, path0)?;
-                return Some(Script { path, name, kind: Kind::Importer });
+                return Some(Script { path, name, kind: Kind::Importer, mask: None });
             }
             if !safe_path()? {
                 insert_path(&Object::decoded(&directory_of(argument))?, path0)?;
@@ -52,7 +55,7 @@ impl Script {
             if file.is_null() {
                 return None;
             }
-            Some(Script { path, name, kind: Kind::File(file) })
+            Some(Script { path, name, kind: Kind::File(file), mask: None })
         }
     }
 
@@ -68,8 +71,10 @@ impl Script {
         }
     }
 
-    /// The hand-off has happened: runs the script and ends the process.
-    pub fn run_and_exit(self) -> ! {
+    /// The hand-off has happened: runs the script and ends the process. All signals are blocked until the script begins, so that none
+    /// interrupts what is ours; `mask` is in force then.
+    pub fn run_and_exit(mut self, mask: signal::Set) -> ! {
+        self.mask = Some(mask);
         let mut script = Some(self);
         warm::begin();
         quiet::begin();
@@ -83,11 +88,14 @@ impl Script {
         // SAFETY: the GIL is held.
         unsafe {
             match self.kind {
-                Kind::Importer => run_importer(),
+                Kind::Importer => {
+                    // What has come is dealt with by the first Python code.
+                    self.mask.map(signal::set_mask);
+                    run_importer()
+                }
                 Kind::File(file) => {
                     let _ = capi::PySys_Audit(c"cpython.run_file".as_ptr(), c"O".as_ptr(), self.name.raw());
-                    let _ = ffi::Py_MakePendingCalls();
-                    run_file(file, &self.path, &self.name)
+                    run_file(file, &self.path, &self.name, self.mask)
                 }
             }
         }
@@ -159,12 +167,29 @@ unsafe fn run_importer() -> (c_int, bool) {
     }
 }
 
+/// Signals that have come meanwhile are dealt with, as `pymain_run_file` does before it runs a script. False if one has
+/// raised an exception, which is told.
+unsafe fn let_signals_in(mask: Option<signal::Set>) -> bool {
+    mask.map(signal::set_mask);
+    // SAFETY: the GIL is held.
+    unsafe {
+        let done = ffi::Py_MakePendingCalls() == 0;
+        if !done {
+            print_error();
+        }
+        done
+    }
+}
+
 /// `_PyRun_SimpleFileObject`.
-unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool) {
+unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<signal::Set>) -> (c_int, bool) {
     let mut flags = PyCompilerFlags { flags: 0, feature_version: quiet::minor_version() };
     // SAFETY: the GIL is held; live objects.
     unsafe {
         if is_compiled(file, path) {
+            if !let_signals_in(mask) {
+                return (1, false);
+            }
             let failed = capi::PyRun_AnyFileExFlags(file, path.as_ptr(), 1, &mut flags) != 0;
             let interrupted = failed && last_type_is_interrupt();
             return (failed.into(), interrupted);
@@ -187,6 +212,8 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object) -> (c_int, bool)
             kept = Some(module);
             ffi::PyErr_Clear();
             eprintln!("python: failed to set __main__.__loader__");
+        } else if !let_signals_in(mask) {
+            kept = Some(module);
         } else {
             let value = capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags);
             interrupted = value.is_null() && ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;

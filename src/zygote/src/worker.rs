@@ -174,8 +174,7 @@ pub fn run(caller: Caller, prepared: &Prepared) -> ! {
         Ok((connection, script, blocked)) => {
             if await_word(&connection, wire::COMMIT) && await_word(&connection, wire::RELEASED) {
                 drop(connection);
-                let _ = signal::set_mask(blocked);
-                script.run_and_exit()
+                script.run_and_exit(blocked)
             }
         }
         Err((connection, reason)) => {

@@ -4,6 +4,8 @@ import glob
 import os
 import resource
 import signal
+import subprocess
+import time
 
 from harness import proc
 from harness.proc import until
@@ -366,3 +368,38 @@ def parent_status(w):
     child.kill(signal.SIGTERM)
     equal(describe(os.waitpid(child.pid, 0)[1]), "signal TERM", "ending")
     child.status = 15
+
+
+def interrupted_early(w, engine):
+    """SIGINT at any moment after the call ends the run, as it does cold, and somebody is told: it is never lost."""
+    w.engine = engine
+    w.prime()
+    script = w.script("early.py", "import os, sys\nos.write(1, b'S')\nsys.stdin.readline()\nos.write(1, b'E')\n")
+    warm = 0
+    for step in range(60):
+        env = w.env()
+        # By vfork: when it is there, it is the shim already.
+        child = subprocess.Popen([w.shims + "/python3", script], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        w.known.add(child.pid)
+        moment = time.monotonic_ns() + step * 60_000
+        while time.monotonic_ns() < moment:
+            pass
+        child.send_signal(signal.SIGINT)
+        handle = os.pidfd_open(child.pid)
+        try:
+            proc.wait_handle(handle, "a run that was interrupted at step %d" % step, 10)
+        finally:
+            os.close(handle)
+            child.kill()
+            out, err = child.communicate()
+        warm += "route=warm" in w.text(env["PYZY_LOG"])
+        check("route=fallback" not in w.text(env["PYZY_LOG"]), "a fallback")
+        told = child.returncode == 1 and err.endswith(b"KeyboardInterrupt\n") and not out
+        check((child.returncode == -signal.SIGINT or told) and b"E" not in out, "step %d: %s, %r, %r" % (step, child.returncode, out, err[-400:]))
+    check(warm > 10, "warm runs: %d" % warm)
+
+
+for name in ("restore", "fork"):
+    @test("interrupted-early/%s" % name, each=True)
+    def early(w, name=name):
+        interrupted_early(w, name)
