@@ -359,6 +359,7 @@ def load(name, import_):
         tell(f"done\t{name}")
         bar_functions(name)
         if not node.absent and name in sys.modules:
+            take_picture(name, table[name])
             adopt(name, sys.modules[name])
 
 
@@ -410,6 +411,8 @@ def profile(frame, event, arg):
     elif event == "c_call":
         if stack and frame.f_globals is not HERE and getattr(arg, "__name__", None) in QUESTIONS:
             accuse(asks_by_call(arg))
+        if stack and getattr(arg, "__name__", None) == "__subclasses__" and is_foreign(frame) and sees_others(arg):
+            accuse("asks for the subclasses of a class that others have derived from")
         deeds = DEEDS.get(getattr(arg, "__module__", None))
         if deeds and frame.f_globals is not HERE:
             verb = deeds.get(arg.__name__, deeds.get("*"))
@@ -529,6 +532,7 @@ def rehearse(stdlib, roots, script, send):
             node.keeps.clear()
             curated.add(node.name)
     curating[0] = False
+    import_each_alone([(name, None) for name in roots] + own)
     load_roots([(name, None) for name in roots] + own, send)
     known["profile"] = False
     curating[0] = True
@@ -537,6 +541,7 @@ def rehearse(stdlib, roots, script, send):
     settle()
     examine_code()
     examine_extensions()
+    compare_pictures()
     verdict(roots, send)
 
 

@@ -8,7 +8,21 @@ def may_be_tied(name):
     return name in nodes and name not in curated and name not in started
 
 
+# The classes of modules.
+kinds = {}
+
+
+def look_at_kinds():
+    for name, kind in kinds.items():
+        module = table.get(name)
+        if type(module) is not kind and module is not None:
+            kinds[name] = type(module)
+            if stack and name not in stack:
+                accuse(f"changes the class of {name}")
+
+
 def look_at_what_is_made():
+    look_at_kinds()
     for owner, kind, address, home in changed(stack[-1] if stack else None):
         # Of a class that counts as a base's subclass now, whose it is.
         owner = home if may_be_tied(home) else owner
@@ -59,6 +73,7 @@ def adopt(name, module):
     """The module is there: what is reached from it and was not before is observed from now on."""
     if not issubclass(type(module), type(sys)):
         return
+    kinds[name] = type(module)
     names = names_of(module)
     if name != "__main__" and not is_from_elsewhere(name):
         watch_library(name, module)

@@ -6,11 +6,24 @@
 # zygote's for a hand-over is settings.py's, which stands in front.
 
 
+names_of, names_of_class = type(sys).__dict__["__dict__"].__get__, type.__dict__["__dict__"].__get__
+
+
 def tidy():
     """After all imports, while all modules are still there: what they keep of the zygote."""
     threading = sys.modules.get("threading")
     if threading is not None and hasattr(threading.main_thread(), "_stderr"):
         threading.main_thread()._stderr = None
+    # A cache by which an import happens once (3.12).
+    lazy = getattr(sys.modules.get("typing"), "_lazy_load_getattr_static", None)
+    if lazy is not None:
+        lazy.cache_clear()
+    # Answers for classes of modules that nobody has imported yet.
+    for module in list(sys.modules.values()):
+        # Nobody's own code is called for the answer.
+        for value in list(names_of(module).values()) if issubclass(type(module), type(sys)) else ():
+            if issubclass(type(value), type) and type(names_of_class(value).get("_abc_impl")).__name__ == "_abc_data":
+                sys.modules["_abc"]._reset_caches(value)
 
 
 def found(name):

@@ -240,6 +240,21 @@ def look_at_lists():
         counts[name] = now
 
 
+def sees_others(method):
+    """Are there classes of modules that the innermost import has not asked for?"""
+    asked, todo = set(), list(stack)
+    while todo:
+        name = todo.pop()
+        if name not in asked:
+            asked.add(name)
+            todo += nodes[name].needs if name in nodes else ()
+    try:
+        homes = {getattr(found, "__module__", None) for found in method()}
+    except Exception:
+        return True
+    return any(home in nodes and home not in asked and home not in started for home in homes)
+
+
 # Questions about the exception that is being handled, which may be the run's, and about the time of day where it runs.
 def asks_by_call(function):
     name = function.__name__

@@ -247,8 +247,6 @@ fn begin() {
     if first_argument().contains(&b'/') {
         trace::forget_variable(b"PATH");
     }
-    // Read on every system, used on macOS only (Modules/getpath.py).
-    trace::forget_variable(b"__PYVENV_LAUNCHER__");
     // SAFETY: the GIL is held: both callers run within the interpreter.
     if unsafe { load() }.is_none() {
         // SAFETY: as above.

@@ -5,6 +5,7 @@
 //! and carrying it out. All is checked before anything is changed. Between the check and the change no code
 //! of anybody's runs, so no other thread comes between.
 
+use super::abstracts;
 use super::asleep;
 use super::definitions;
 use super::foreign;
@@ -233,7 +234,7 @@ impl Store {
         if !steps.iter().all(is_awake) {
             return Err("the code of an extension cannot be made executable");
         }
-        let (mut given, mut settle) = (0, Vec::new());
+        let (mut given, mut settle, mut registers) = (0, Vec::new(), false);
         // SAFETY: the GIL is held; live objects.
         unsafe {
             let modules = self.world.modules.raw();
@@ -250,6 +251,7 @@ impl Store {
                         if node.name == "gc" {
                             crate::quiet::see_gc();
                         }
+                        registers |= node.registers;
                         settle.extend(node.settle.as_ref().map(|function| (node, function)));
                         given += 1;
                     }
@@ -291,6 +293,9 @@ impl Store {
                         }
                     }
                 }
+            }
+            if registers {
+                abstracts::forget_answers();
             }
             for (node, function) in settle {
                 if Object::own(ffi::PyObject_CallObject(function.raw(), std::ptr::null_mut())).is_none() {

@@ -7,6 +7,7 @@
 //! own import runs as if nothing were there. No attribute of importlib is another: what is replaced is the
 //! entry that a function object has for calls from C.
 
+mod abstracts;
 pub mod asleep;
 mod calls;
 mod copies;
@@ -243,6 +244,9 @@ fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
     }
     let mut homes = HashSet::new();
     for node in nodes.iter_mut() {
+        if node.registers && !abstracts::are_known() {
+            node.refuse("it registers classes with abstract ones, and this build of the interpreter is not known");
+        }
         node.foreign = node.library.as_deref().and_then(|path| foreign::find(path, node.once));
         node.is_loud = node.library.as_ref().is_some_and(|path| !quiet::is_silent_extension(path));
         uses::watch(node);

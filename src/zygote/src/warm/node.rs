@@ -194,6 +194,8 @@ pub struct Node {
     pub settle: Option<Object>,
     /// What its objects do at the end.
     pub kept: Option<Kept>,
+    /// Its import registers classes with abstract ones.
+    pub registers: bool,
     /// It was put into `sys.modules` by another module.
     pub inserted: bool,
     /// By C code, which makes it where it is missing (`PyImport_AddModule`): who comes first does so.
@@ -248,6 +250,7 @@ impl Node {
             content: Content::default(),
             settle: None,
             kept: None,
+            registers: false,
             inserted: false,
             is_bare: false,
             is_source: false,

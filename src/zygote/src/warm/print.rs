@@ -472,7 +472,8 @@ impl Prints {
                 // How often it was asked says whether that has changed.
                 all.retain(|&other| ffi::PyDict_CheckExact(other as *mut PyObject) == 0);
             }
-            all.extend(local(object).or_else(|| namespace_of(object, kind)).map(|names| names.into_raw() as usize));
+            // The object holds it.
+            all.extend(local(object).or_else(|| namespace_of(object, kind)).map(|names| names.raw() as usize));
             all
         }
     }

@@ -7,6 +7,7 @@
 
 mod origin;
 
+use super::abstracts;
 use super::list::ASKED_AGAIN;
 use super::modules::namespace;
 use super::node::{Event, Node, Place, State, text};
@@ -52,6 +53,7 @@ pub struct Recorder<'a> {
     /// Classes that imports have made.
     pub owned: Vec<Owned>,
     size: isize,
+    registrations: abstracts::Registrations,
     seen: HashMap<usize, usize>,
     layout: &'a Layout,
     marker: Object,
@@ -110,6 +112,7 @@ impl<'a> Recorder<'a> {
                 census: Census::new()?,
                 owned: Vec::new(),
                 size: 0,
+                registrations: abstracts::Registrations::new(),
                 seen: HashMap::new(),
                 layout,
                 marker: Object::own(ffi::PyList_New(0))?,
@@ -223,6 +226,11 @@ impl<'a> Recorder<'a> {
                 None => self.scrap.take_behind(self.layout, &self.marker),
             }
         }
+        if self.registrations.has_moved()
+            && let Some(top) = top
+        {
+            self.nodes[top].registers = true;
+        }
         let calls = std::mem::take(&mut *CALLS.lock().unwrap_or_else(|e| e.into_inner()));
         let asked = trace::take();
         if let Some(top) = top {
@@ -325,7 +333,15 @@ impl<'a> Recorder<'a> {
         }
         for (key, value) in new {
             let Some(name) = text(&key) else { continue };
-            if self.stack.iter().any(|&number| self.nodes[number].name == name) || self.index.contains_key(&name) {
+            if self.stack.iter().any(|&number| self.nodes[number].name == name) {
+                continue;
+            }
+            if let Some(&known) = self.index.get(&name) {
+                // Somebody asked for it before, in vain.
+                let is_nowhere = self.nodes[known].module.borrow().is_none();
+                if let Some(top) = top.filter(|_| is_nowhere) {
+                    self.nodes[top].refuse(format!("it puts {name} into sys.modules, which others looked for"));
+                }
                 continue;
             }
             let Some(top) = top else { continue };
@@ -531,7 +547,11 @@ impl<'a> Recorder<'a> {
         let mut events = self.nodes[top].events.borrow_mut();
         let place = events.iter().rposition(|event| matches!(event, Event::Needs(n) if *n == number));
         match (is_absent, first, place) {
-            (true, Some(first), Some(place)) => events[place] = Event::Absent(first),
+            (true, Some(first), Some(place)) => {
+                events[place] = Event::Absent(first);
+                // Nor may somebody have put it into `sys.modules`.
+                events.extend(Object::decoded(name.as_bytes()).map(Event::Misses));
+            }
             _ => {
                 drop(events);
                 self.nodes[top].refuse(format!("the import of {name} fails in it"));

@@ -36,6 +36,8 @@ const SOURCE: &CStr = match CStr::from_bytes_with_nul(
         include_str!("../../../../python/rehearse.py"),
         "\n",
         include_str!("../../../../python/ties.py"),
+        "\n",
+        include_str!("../../../../python/alone.py"),
         "\0"
     )
     .as_bytes(),

@@ -29,6 +29,8 @@ struct Seen {
     kind: Kind,
     owner: usize,
     print: u64,
+    /// How many entries a dictionary has.
+    size: isize,
     /// A change is one that is made again at the hand-over, or a cache.
     is_free: bool,
 }
@@ -102,7 +104,7 @@ impl Ties {
             if kind != Kind::Fixed {
                 let print = Prints::of(object, kind);
                 self.places.insert(object, self.seen.len());
-                self.seen.push(Seen { object, kind, owner, print, is_free });
+                self.seen.push(Seen { object, kind, owner, print, size: size_of(object, kind), is_free });
                 if kind == Kind::Registry {
                     self.registered.insert(object, Prints::behind(object, kind).into_iter().collect());
                 }
@@ -139,10 +141,13 @@ impl Ties {
         // SAFETY: the GIL is held; live objects, for all are kept.
         unsafe {
             while at < self.seen.len() {
-                let Seen { object, kind, owner, print, is_free } = self.seen[at];
+                let Seen { object, kind, owner, print, size, is_free } = self.seen[at];
                 let now = Prints::of(object, kind);
                 if now != print {
                     self.seen[at].print = now;
+                    self.seen[at].size = size_of(object, kind);
+                    // A name that was deleted is not put back.
+                    let is_free = is_free && self.seen[at].size >= size;
                     let behind = self.behind(object, kind);
                     if kind == Kind::Registry {
                         changes.extend(self.look_at_registry(object, owner, top, &behind));
@@ -185,6 +190,11 @@ impl Ties {
         }
         changes
     }
+}
+
+unsafe fn size_of(object: usize, kind: Kind) -> isize {
+    // SAFETY: the caller has a live object of this kind.
+    if kind == Kind::Dictionary { unsafe { ffi::PyDict_Size(object as *mut PyObject) } } else { 0 }
 }
 
 /// What is one object, of a tuple of arguments.

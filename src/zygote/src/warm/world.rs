@@ -102,6 +102,8 @@ pub struct World {
     suffixes: Vec<Vec<u8>>,
     watchers: Watchers,
     locks: Object,
+    /// `sys.implementation`, and what it says of names of bytecode.
+    implementation: (Object, Object),
     /// First names, by the bytes before the first dot of a file's name.
     names: HashMap<Vec<u8>, usize>,
     /// What was found in directories that were added to `sys.path`, in this process.
@@ -178,6 +180,8 @@ impl World {
         }
         let finder = outer.attribute(c"FileFinder")?;
         let cache = capi::sys(c"path_importer_cache")?;
+        let implementation = capi::sys(c"implementation")?;
+        let tag = implementation.attribute(c"cache_tag")?;
         // SAFETY: the GIL is held; live objects.
         let loaders = unsafe {
             (ffi::PyDict_CheckExact(cache.raw()) != 0).then_some(())?;
@@ -195,6 +199,7 @@ impl World {
             suffixes: suffixes(&loaders)?,
             loaders,
             watchers: Watchers::find()?,
+            implementation: (implementation, tag),
             locks: inner.attribute(c"_module_locks")?,
             names: HashMap::new(),
             searched: RefCell::new(Vec::new()),
@@ -278,6 +283,12 @@ impl World {
                 if !same {
                     return Err("the finders of the import system are others");
                 }
+            }
+            let (implementation, tag) = &self.implementation;
+            if !is_sys(c"implementation", implementation)
+                || implementation.attribute(c"cache_tag").is_none_or(|now| now.raw() != tag.raw())
+            {
+                return Err("sys.implementation was changed");
             }
             if self.classes.iter().any(|(class, content)| !content.is_in(layout, class.raw(), &[])) {
                 return Err("importlib was changed");
