@@ -6,7 +6,7 @@
 
 # What each module held when its import was done: here, and in the children.
 pictures, alone = {}, []
-# Names for which there was no time, and how long there is for all of them, seconds.
+# Names whose import came to no end, and how long there is for all of them, seconds.
 late, PATIENCE = [], 25
 # How much of a module is looked at, and how deep.
 MOST, DEEPEST = 5000, 5
@@ -66,12 +66,14 @@ def take_picture(name, module):
 is_watched = [False]
 
 
-def import_alone(name, attribute):
-    """In a child, which ends: what the modules are that come with it."""
+def import_alone(name, attribute, seconds):
+    """In a child, which ends: what the modules are that come with it. It has so many seconds."""
     fork, pipe, read, write, end = (getattr(table["posix"], call) for call in ("fork", "pipe", "read", "write", "_exit"))
     here, there = pipe()
     child = fork()
     if not child:
+        # It ends by that, whatever its import does.
+        table["_signal"].alarm(seconds)
         try:
             load_roots([(name, attribute)], lambda text: None)
             text = repr(pictures).encode("utf-8", "surrogateescape")
@@ -87,6 +89,8 @@ def import_alone(name, attribute):
     table["posix"].waitpid(child, 0)
     if text:
         alone.append(eval(text.decode("utf-8", "surrogateescape")))
+    else:
+        late.append(name)
 
 
 def import_each_alone(names):
@@ -97,8 +101,9 @@ def import_each_alone(names):
         now = table["time"].monotonic
         began = now()
         for name, attribute in names:
-            if now() - began < PATIENCE:
-                import_alone(name, attribute)
+            left = int(began + PATIENCE - now())
+            if left > 0:
+                import_alone(name, attribute, left)
             else:
                 late.append(name)
         tell = said
@@ -109,7 +114,7 @@ def import_each_alone(names):
 def compare_pictures():
     for name in late:
         if name in nodes and nodes[name].reason is None:
-            nodes[name].reason = "could not be imported by itself in time"
+            nodes[name].reason = "could not be imported by itself, or not in time"
     for other in alone:
         for name, picture in other.items():
             node = nodes.get(name)

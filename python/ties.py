@@ -90,9 +90,8 @@ def adopt(name, module):
     if library:
         # Members of enumerations that are made when they are asked for.
         free += [vars(value)["_value2member_map_"] for value in classes if "_value2member_map_" in vars(value)]
-    if type(module) is type(sys):
-        # A name in one of these is set again at the hand-over.
-        free += [names, *classes]
+    # A name in one of these is set again at the hand-over.
+    free += [names, *classes]
     places = [("", names)] + [(key + ".", vars(value)) for key, value in list(names.items()) if is_class(value)]
     for prefix, place in places:
         for key, value in list(place.items()):

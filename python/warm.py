@@ -22,7 +22,8 @@ def tidy():
     for module in list(sys.modules.values()):
         # Nobody's own code is called for the answer.
         for value in list(names_of(module).values()) if issubclass(type(module), type(sys)) else ():
-            if issubclass(type(value), type) and type(names_of_class(value).get("_abc_impl")).__name__ == "_abc_data":
+            names = names_of_class(value) if issubclass(type(value), type) else None
+            if names and type(names.get("_abc_impl")).__name__ == "_abc_data":
                 sys.modules["_abc"]._reset_caches(value)
 
 

@@ -24,7 +24,7 @@ from .world import Interpreter, World, snapshot
 PROMPT = rb"@> \Z"
 PENDING = {"no-zygote", "no-image", "stale", "silent", "busy", "closed"}  # worth another try
 STARTED = {"no-zygote", "no-image", "stale"}  # something is on its way
-IN_VAIN = 5  # starters that end without a word: nothing will come of them
+IN_VAIN, VAIN_SECONDS = 5, 5.0  # starters that end without a word for that long: nothing will come of them
 ABSENT = {"no-image": "no-zygote"}  # each engine's word for "there is none yet"
 PRIME_SECONDS = 20.0
 ALWAYS = [(rb"\b0x[0-9a-f]{6,16}\b", b"0xADDRESS")]
@@ -123,14 +123,15 @@ class Primer:
         """Do something that is told a log until it is warm, or will not be; `sparing` is a child of ours not to be collected."""
         if self.arrivals is None:
             self.arrivals = Arrivals(self.world.rendezvous, self.world.engine)
-        deadline = time.monotonic() + (PRIME_SECONDS if self.failures < 3 else 2.0)
+        began = time.monotonic()
+        deadline = began + (PRIME_SECONDS if self.failures < 3 else 2.0)
         vain, noted = 0, False
         while True:
             self.arrivals.forget(sparing)
             self.serial += 1
             got = once("%s/log/prime-%d" % (self.world.root, self.serial))
             left = deadline - time.monotonic()
-            if got not in PENDING or left <= 0 or noted or vain == IN_VAIN:
+            if got not in PENDING or left <= 0 or noted or vain >= IN_VAIN and time.monotonic() - began > VAIN_SECONDS:
                 return got
             # One that is there but could not serve us has nothing to show when it can.
             outcome = self.arrivals.wait(left if got in STARTED else min(left, 0.01), sparing)

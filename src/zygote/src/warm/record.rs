@@ -393,6 +393,7 @@ impl<'a> Recorder<'a> {
     /// Lets go of what was observed.
     pub fn finish(&mut self) {
         self.thin_out();
+        self.registrations.finish();
         self.watches.clear();
         self.lists.clear();
     }
