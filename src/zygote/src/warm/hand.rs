@@ -360,7 +360,14 @@ impl Plan<'_> {
             };
             place.is_same(now)
         };
-        if self.files.iter().all(is_same) { Ok(()) } else { Err("a file has changed") }
+        match self.files.iter().find(|at| !is_same(at)) {
+            None => Ok(()),
+            // Told once in a run, or a few times.
+            Some(&at) => {
+                let path = String::from_utf8_lossy(&places[at].path);
+                Err(Box::leak(format!("a file has changed: {path}").into_boxed_str()))
+            }
+        }
     }
 
     /// It is in `sys.modules`: is it what we know, and what it was?
