@@ -374,6 +374,8 @@ def interrupted_early(w, engine):
     """SIGINT at any moment after the call ends the run, as it does cold, and somebody is told: it is never lost."""
     w.engine = engine
     w.prime()
+    # Whoever runs us in the background has it ignored, and so would they.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     script = w.script("early.py", "import os, sys\nos.write(1, b'S')\nsys.stdin.readline()\nos.write(1, b'E')\n")
     warm = 0
     for step in range(60):
