@@ -67,6 +67,29 @@ pub fn read(fd: i32, buffer: &mut [u8]) -> Result<usize> {
     }
 }
 
+/// Has a file's first `length` bytes read into the page cache, and nothing beyond them (`man 2 posix_fadvise`). A hint.
+pub fn read_ahead(fd: i32, length: usize) {
+    // SAFETY: changes no memory.
+    unsafe { syscall(libc::SYS_fadvise64, [fd as usize, 0, length, libc::POSIX_FADV_WILLNEED as usize, 0, 0]) };
+}
+
+/// `pread(2)`, until the buffer is full. False if the file ends before, or cannot be read.
+pub fn read_exactly(fd: i32, buffer: &mut [u8], offset: u64) -> bool {
+    let mut done = 0;
+    while done < buffer.len() {
+        let rest = &mut buffer[done..];
+        let at = [fd as usize, rest.as_mut_ptr() as usize, rest.len(), offset as usize + done, 0, 0];
+        // SAFETY: the buffer is writable for its length.
+        match check(unsafe { syscall(libc::SYS_pread64, at) }) {
+            Ok(0) => return false,
+            Ok(got) => done += got,
+            Err(Errno(libc::EINTR)) => {}
+            Err(_) => return false,
+        }
+    }
+    true
+}
+
 /// `write(2)`, once.
 pub fn write(fd: i32, bytes: &[u8]) -> Result<usize> {
     // SAFETY: the buffer is readable for its length.

@@ -58,6 +58,25 @@ pub unsafe fn map_at(address: usize, length: usize, protection: u32, file: Optio
     if got == address { Ok(()) } else { Err(Errno(libc::EEXIST)) }
 }
 
+/// Is a page of a file's in the kernel's page cache (`man 2 mincore`)? True as well where the kernel does not tell.
+pub fn is_cached(address: usize) -> bool {
+    const PAGE: usize = 4096;
+    let mut answer = [1u8];
+    let at = [address & !(PAGE - 1), PAGE, answer.as_mut_ptr() as usize, 0, 0, 0];
+    // SAFETY: writes one byte; an address where nothing is mapped is an error.
+    unsafe { syscall(libc::SYS_mincore, at) < 0 || answer[0] & 1 != 0 }
+}
+
+/// What a mapping lacks in the page cache shall be read in pieces of 2 MiB instead of single pages
+/// (`mm/filemap.c`, do_sync_mmap_readahead). A hint.
+///
+/// # Safety
+/// The range is whole pages and mapped from a file.
+pub unsafe fn read_in_large_pieces(address: usize, length: usize) {
+    // SAFETY: changes no contents.
+    unsafe { syscall(libc::SYS_madvise, [address, length, libc::MADV_HUGEPAGE as usize, 0, 0, 0]) };
+}
+
 /// Makes pages this process's own without changing them: many at once with `madvise(2)`, `MADV_POPULATE_WRITE` (Linux
 /// 5.14); a few, or where the kernel does not know that, one fault after the other, which is no slower.
 ///
