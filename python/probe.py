@@ -444,7 +444,8 @@ def paths():
         add(path, False)
     for module in list(sys.modules.values()):
         names = getattr(module, "__dict__", None)
-        if isinstance(names, dict):
+        # One that is part of the interpreter itself is not read from its file.
+        if isinstance(names, dict) and getattr(names.get("__spec__"), "origin", None) != "frozen":
             add(names.get("__file__"), True)
             add(names.get("__cached__"), True)
     if "pwd" in sys.modules:

@@ -378,7 +378,9 @@ impl Starter<'_> {
             paths.push((&path[..], facts));
         }
         let is_named = |path: &[u8]| !matches!(file::lstat(path), Err(Errno(libc::ENOENT)));
-        let paths = fresh::without_redundant(&paths, |path| file::facts(path).is_some(), is_named);
+        let mut paths = fresh::without_redundant(&paths, |path| file::facts(path).is_some(), is_named);
+        // Who checks them goes by way of a directory where many lie in it.
+        paths.sort_by_key(|(path, _)| path.iter().rposition(|&b| b == b'/').map(|slash| &path[..slash]));
         let variables = report.env_names.iter().map(|name| (&name[..], self.variable(name))).collect();
         Ok(Table { nonce: nonce()?, paths, variables }.encode())
     }
@@ -562,7 +564,7 @@ fn sweep(runtime: &[u8]) {
         let _ = file::unlink(&[&dump[..], b"/", &name].concat());
     }
     for name in file::list(runtime).unwrap_or_default() {
-        if let Some(key) = name.strip_suffix(b".modules") {
+        if let Some(key) = name.strip_suffix(b".modules").or_else(|| name.strip_suffix(b".codes")) {
             let is_there = |suffix: &[u8]| file::lstat(&[runtime, b"/", key, suffix].concat()).is_ok();
             if !is_there(b".image") && !is_there(b".sock") && !is_there(b".lock") {
                 let _ = file::unlink(&[runtime, b"/", &name].concat());

@@ -22,7 +22,7 @@ pub fn check(table: &Table, environ: &[&[u8]]) -> Result<(), Reason> {
 /// The first path that is not as the table says. Many in a row that lie in one directory are reached by way of it: half of what a
 /// `stat` takes is the way.
 pub fn changed<'a>(table: &Table<'a>) -> Option<&'a [u8]> {
-    const FEW: usize = 16;
+    const FEW: usize = 8;
     fn split(path: &[u8]) -> Option<(&[u8], &[u8])> {
         let at = path.iter().rposition(|&b| b == b'/')?;
         Some((&path[..at], &path[at + 1..])).filter(|(directory, name)| !directory.is_empty() && !name.is_empty())

@@ -53,7 +53,7 @@ fn main(initial: Initial) -> ! {
     if arguments.argv.first() == Some(&image::TRIAL.as_bytes()) {
         restore::trial(&arguments)
     }
-    let own = installation::launcher(file::readlink(b"/proc/self/exe").unwrap_or_default());
+    let own = installation::running(arguments.exec_path);
     let call = Invocation {
         argv: &arguments.argv,
         environ: &arguments.environ,
