@@ -12,6 +12,7 @@ extern crate alloc;
 
 pub mod cmdline;
 pub mod codec;
+pub mod codes;
 pub mod dirs;
 pub mod fresh;
 pub mod image;

@@ -38,6 +38,9 @@ pub const PRELOAD: &str = "PYZY_PRELOAD";
 pub const LEARNED_MB: &str = "PYZY_LEARNED_MB";
 /// `PYZY_CACHE_SCRIPT`: any value but empty or 0 gives a script a zygote of its own, with its imports warm.
 pub const CACHE_SCRIPT: &str = "PYZY_CACHE_SCRIPT";
+/// `PYZY_COMPILE`: any value but empty or 0 has each run compile its script, whatever is kept; `wait` has each run wait until
+/// its script is kept, for tests.
+pub const COMPILE: &str = "PYZY_COMPILE";
 /// `PYZY_LOOP`: set across an exec of another tool's shim, so that being called back is noticed.
 pub const LOOP: &str = "PYZY_LOOP";
 
@@ -61,6 +64,10 @@ pub const ALL: &[Variable] = &[
     Variable {
         name: CACHE_SCRIPT,
         text: "any value but empty or 0: a zygote for this script alone, with its own imports warm",
+    },
+    Variable {
+        name: COMPILE,
+        text: "any value but empty or 0: each run compiles its script anew (wait: waits until it is kept, for tests)",
     },
     Variable { name: LOOP, text: "internal: marks a call that went through another tool's shim" },
 ];

@@ -15,6 +15,7 @@
 //! ```
 
 use crate::codec::{Put, Take};
+use crate::codes::Script;
 use crate::key::Key;
 use crate::reason::Reason;
 use alloc::vec::Vec;
@@ -39,6 +40,7 @@ pub const ALONE: &[u8] = b"A";
 
 const REQUEST: u8 = b'R';
 const STATUS: u8 = b'S';
+const COMPILE: u8 = b'C';
 const LIMITS: usize = 16;
 
 /// Everything a worker needs to be the caller.
@@ -130,6 +132,26 @@ pub enum Ask<'a> {
     Run(Request<'a>),
     /// Are you well? Answered with [`Answer::Well`].
     Status,
+    /// Compile a script for the runs to come, and keep that. Not answered: the connection is closed, at once or when it has been done.
+    Compile {
+        /// The zygote's number.
+        nonce: u64,
+        /// The run waits for it.
+        now: bool,
+        /// The script.
+        script: Script<'a>,
+    },
+}
+
+/// The wish that a script be compiled ([`Ask::Compile`]), as bytes.
+pub fn ask_to_compile(nonce: u64, now: bool, script: &Script) -> Vec<u8> {
+    let mut out = Vec::with_capacity(64 + script.path.len());
+    out.put_u8(VERSION);
+    out.put_u8(COMPILE);
+    out.put_u64(nonce);
+    out.put_u8(now.into());
+    out.extend_from_slice(&script.entry(b""));
+    out
 }
 
 /// A status question as bytes.
@@ -144,6 +166,17 @@ impl<'a> Ask<'a> {
         }
         match take.u8()? {
             STATUS => take.end().map(|()| Ask::Status),
+            COMPILE => {
+                let (nonce, now) = (take.u64()?, take.u8()?);
+                let path = take.bytes()?;
+                let mut facts = [0; 6];
+                for fact in &mut facts {
+                    *fact = take.u64()?;
+                }
+                take.end()?;
+                let whole = path.starts_with(b"/") && !path.contains(&0);
+                (whole && now <= 1).then_some(Ask::Compile { nonce, now: now == 1, script: Script { path, facts } })
+            }
             REQUEST => {
                 let request = decode_request(&mut take)?;
                 take.end()?;
@@ -314,6 +347,12 @@ mod tests {
         let request = sample();
         assert_eq!(Ask::decode(&request.encode()), Some(Ask::Run(request)));
         assert_eq!(Ask::decode(&ASK_STATUS), Some(Ask::Status));
+        let script = Script { path: b"/a.py", facts: [1, 2, 3, 4, 5, 6] };
+        let wish = Ask::Compile { nonce: 7, now: true, script };
+        assert_eq!(Ask::decode(&ask_to_compile(7, true, &script)), Some(wish));
+        for other in [Script { path: b"a.py", ..script }, Script { path: b"/a\0", ..script }] {
+            assert_eq!(Ask::decode(&ask_to_compile(7, false, &other)), None);
+        }
     }
 
     #[test]

@@ -61,6 +61,7 @@ unsafe extern "C-unwind" {
         close: c_int,
         flags: *mut PyCompilerFlags,
     ) -> *mut PyObject;
+    pub fn PyEval_EvalCode(code: *mut PyObject, globals: *mut PyObject, locals: *mut PyObject) -> *mut PyObject;
     pub fn PyRun_AnyFileExFlags(
         file: *mut FILE,
         name: *const c_char,

@@ -223,6 +223,11 @@ pub fn is_trial() -> bool {
     TRIAL.load(Relaxed)
 }
 
+/// Is that the run from which it is learned which pages change?
+pub fn is_watched() -> bool {
+    REPORT.load(Relaxed) >= 0
+}
+
 /// The end of a run is near: a rehearsal says which pages it has touched.
 pub fn before_exit() {
     let report = REPORT.load(Relaxed);

@@ -6,6 +6,7 @@
 //! forked before anybody's request was read.
 
 use crate::capi::{self, Object};
+use crate::codes;
 use crate::entry;
 use crate::places;
 use crate::spare;
@@ -117,6 +118,7 @@ impl Maker<'_> {
         let table = Table::decode(self.start.table).ok_or("no freshness table")?;
         self.prepared.warm_up().ok_or_else(|| format!("cannot rehearse: {}", worker::take_exception()))?;
         entry::note(self.prepared)?;
+        codes::prepare_trial(&trial_script(&self.word())).ok_or("cannot compile")?;
         let file = File::options()
             .read(true)
             .write(true)
@@ -170,11 +172,16 @@ impl Maker<'_> {
         })
     }
 
+    /// What a trial prints.
+    fn word(&self) -> String {
+        format!("{:016x}", self.image.key.0.iter().fold(0u64, |n, b| n.rotate_left(7) ^ u64::from(*b)))
+    }
+
     /// Restores the file in a process of its own and looks whether a script runs as it should.
     fn trial(&self, learn: bool) -> Result<Vec<Range>, String> {
-        let word = format!("{:016x}", self.image.key.0.iter().fold(0u64, |n, b| n.rotate_left(7) ^ u64::from(*b)));
+        let word = self.word();
         let script = spare::memory_file(c"pyzy-trial").ok_or("no memory")?;
-        let text = format!("print('{word}')\n");
+        let text = trial_script(&word);
         if file::write(script.number(), text.as_bytes()) != Ok(text.len()) {
             return Err("no memory".into());
         }
@@ -250,6 +257,10 @@ impl Maker<'_> {
             }
         }
     }
+}
+
+fn trial_script(word: &str) -> String {
+    format!("print('{word}')\n")
 }
 
 /// When an image was last used, by its own note.
@@ -509,7 +520,8 @@ impl<'a> Capture<'a> {
         self.heap_end = unsafe { libc::sbrk(0) } as u64;
         self.find_patches().ok_or(std::io::ErrorKind::Unsupported)?;
         self.join();
-        let (mut at, count) = (head, self.regions.len());
+        // Nothing lies in the head's large piece, so that all others can be read as wholes.
+        let (mut at, count) = (head.next_multiple_of(LARGE), self.regions.len());
         for index in 0..count {
             let whole = self.regions[index];
             if whole.file.is_some() {

@@ -12,6 +12,7 @@ mod adopt;
 mod arguments;
 mod capi;
 mod cellar;
+mod codes;
 mod entry;
 mod floor;
 mod holes;

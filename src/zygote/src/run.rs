@@ -7,7 +7,7 @@
 
 use crate::capi::{self, Object, PyCompilerFlags, Symbol};
 use crate::names::{self, Name};
-use crate::{entry, floor, importer, path0, quiet, spare, warm};
+use crate::{codes, entry, floor, importer, path0, quiet, spare, warm};
 use libc::{FILE, c_int};
 use pyo3::ffi;
 use pyzy_sys::signal;
@@ -186,7 +186,9 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
     let mut flags = PyCompilerFlags { flags: 0, feature_version: quiet::minor_version() };
     // SAFETY: the GIL is held; live objects.
     unsafe {
-        if is_compiled(file, path) {
+        // Only a run of a script has a mask to put back.
+        let compiled = mask.and_then(|_| codes::find(file, path));
+        if compiled.is_none() && is_compiled(file, path) {
             if !let_signals_in(mask) {
                 return (1, false);
             }
@@ -215,7 +217,17 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
         } else if !let_signals_in(mask) {
             kept = Some(module);
         } else {
-            let value = capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags);
+            let value = match compiled {
+                Some(code) => {
+                    // pyrun_file, and run_mod (`Python/pythonrun.c`).
+                    libc::fclose(file);
+                    match capi::PySys_Audit(c"exec".as_ptr(), c"O".as_ptr(), code.raw()) {
+                        0 => capi::PyEval_EvalCode(code.raw(), globals, globals),
+                        _ => std::ptr::null_mut(),
+                    }
+                }
+                None => capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags),
+            };
             interrupted = value.is_null() && ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
             flush_streams();
             if value.is_null() {

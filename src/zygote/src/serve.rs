@@ -4,6 +4,7 @@
 //! says one thing and then only hangs up; whatever it says instead, it is
 //! closed and nobody else notices.
 
+use crate::codes::{self, make::Maker};
 use crate::image::{self, Imager};
 use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
@@ -63,6 +64,7 @@ struct Zygote<'a> {
     changed: Vec<(usize, usize)>,
     /// The child that makes the image.
     imager: Option<Imager>,
+    maker: Maker,
     buffer: Vec<u8>,
     last_use: i64,
     session: i32,
@@ -172,12 +174,14 @@ impl<'a> Zygote<'a> {
             look_due: process::clock(libc::CLOCK_BOOTTIME) + LOOK,
             changed: Vec::new(),
             imager: None,
+            maker: Maker::default(),
             buffer: Vec::new(),
             last_use: process::clock(libc::CLOCK_BOOTTIME),
             session,
             cgroup: file::read_file(b"/proc/self/cgroup", 1 << 16).ok(),
             pid: process::id(),
         };
+        codes::begin(start);
         // Before anybody's request is read: an image holds nothing but what start-up made.
         zygote.imager = Imager::fork(start, zygote.prepared);
         zygote.buffer = vec![0; wire::MAX_MESSAGE + 1];
@@ -400,6 +404,13 @@ impl<'a> Zygote<'a> {
     fn answer(&mut self, at: usize, bytes: &[u8], descriptors: Vec<Fd>, log: &Log) {
         let answer = match Ask::decode(bytes) {
             Some(Ask::Status) => Answer::Well,
+            Some(Ask::Compile { nonce, now, script }) => {
+                let run = Some(self.connections.swap_remove(at).socket).filter(|_| now);
+                if nonce == self.start.nonce && self.listener.is_some() {
+                    self.maker.ask(&script, run, self.start);
+                }
+                return;
+            }
             Some(Ask::Run(request)) => match self.run(at, bytes, request, descriptors) {
                 Ok(pid) => {
                     self.page.count(page::RUNS);
@@ -506,6 +517,9 @@ impl<'a> Zygote<'a> {
                 }
                 continue;
             }
+            if (libc::WIFEXITED(status) || libc::WIFSIGNALED(status)) && self.maker.reap(pid, self.start) {
+                continue;
+            }
             let at = self.connections.iter().position(|c| c.worker == Some(pid));
             let answer = if libc::WIFSTOPPED(status) {
                 Answer::Stopped(libc::WSTOPSIG(status))
@@ -561,6 +575,7 @@ impl<'a> Zygote<'a> {
         }
         self.connections.retain(|c| c.worker.is_some());
         self.spare = None;
+        self.maker.stop();
     }
 
     fn leave(&mut self) {
@@ -571,6 +586,7 @@ impl<'a> Zygote<'a> {
         if ours.as_deref().and_then(Table::decode).is_some_and(|t| t.nonce == self.start.nonce) {
             let _ = file::unlink(&table);
             let _ = file::unlink(&modules_of(self.start, &self.start.key));
+            let _ = file::unlink(&codes::path(self.start));
         }
         // What was told of an image goes with it.
         if let (Some(image), Some(path)) = (self.start.image, self.image_path())

@@ -1,0 +1,46 @@
+# Run in a process of its own, which ends afterwards. Nothing is imported from a file, and nothing written.
+import _warnings
+import marshal
+import sys
+
+sys.dont_write_bytecode = True
+
+
+def filtered(action):
+    """From now on this is done with each warning."""
+    _warnings.filters.insert(0, (action, None, Warning, None, 0))
+    getattr(_warnings, "_filters_mutated", getattr(_warnings, "_filters_mutated_lock_held", None))()
+
+
+def compiled(source, path):
+    """What `marshal` makes of a script's code, as a run of the file would have compiled it; None if that run would warn, or if
+    what is read back is not the same."""
+    filtered("error")
+    try:
+        code = compile(source, path, "exec", dont_inherit=True)
+        # Of what is asked for below.
+        filtered("ignore")
+        data = marshal.dumps(code)
+        return data if is_same(code, marshal.loads(data), {}, []) else None
+    except Exception:
+        return None
+
+
+def is_same(one, other, known, kept):
+    """Are they alike, and does each object stand where its like does? Sets differ if their order does."""
+    if id(one) in known:
+        return known[id(one)] == id(other)
+    known[id(one)] = id(other)
+    kept.append((one, other))
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, type(filtered.__code__)):
+        names = [name for name in dir(one) if name.startswith("co_") and not callable(getattr(one, name))]
+        # Some of these are made anew whenever they are asked for.
+        made = [name for name in names if getattr(one, name) is not getattr(one, name)]
+        return all(getattr(one, name) == getattr(other, name) for name in made) and all(
+            is_same(getattr(one, name), getattr(other, name), known, kept) for name in names if name not in made
+        )
+    if isinstance(one, (tuple, frozenset)):
+        return len(one) == len(other) and all(is_same(a, b, known, kept) for a, b in zip(one, other))
+    return repr(one) == repr(other)

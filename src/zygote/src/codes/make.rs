@@ -1,0 +1,162 @@
+//! The zygote's side: compiling scripts for the runs to come.
+//!
+//! Owns which wishes are granted, and the one child at a time that compiles: a script is read there, and never run.
+//! Who asks names a file and what it looks like; the child opens it itself, and keeps nothing of any other.
+
+use super::{is_settled, open};
+use crate::capi::Object;
+use crate::spare;
+use pyo3::ffi;
+use pyzy_core::codes::{LONGEST, START, Script, WINDOW};
+use pyzy_core::start::Start;
+use pyzy_sys::file::{self, Fd};
+use pyzy_sys::{process, signal};
+use std::collections::{HashMap, VecDeque};
+use std::ffi::{CStr, OsStr};
+use std::fs::File;
+use std::os::fd::FromRawFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::FileExt;
+
+/// When the file has grown so long it is begun anew, bytes.
+const FULL: u64 = 32 << 20;
+/// How many scripts are remembered that were asked for once.
+const REMEMBERED: usize = 4096;
+/// How many wait to be compiled.
+const WAITING: usize = 64;
+/// How long one may take, seconds.
+const TIME: u32 = 30;
+
+const SOURCE: &CStr =
+    match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/compiled.py"), "\0").as_bytes()) {
+        Ok(source) => source,
+        Err(_) => panic!("python/compiled.py holds a NUL"),
+    };
+
+/// Wishes, and the child that grants them.
+#[derive(Default)]
+pub struct Maker {
+    once: HashMap<Vec<u8>, [u64; 6]>,
+    waiting: VecDeque<Wish>,
+    child: Option<(i32, Option<Fd>)>,
+}
+
+struct Wish {
+    path: Vec<u8>,
+    facts: [u64; 6],
+    /// The connection of a run that waits.
+    run: Option<Fd>,
+}
+
+impl Maker {
+    /// A run had to compile its script. One that does so for the second time gets its wish: most scripts that are run once are not run again.
+    /// So does one that waits; closing its connection tells it that there is nothing to wait for any more.
+    pub fn ask(&mut self, script: &Script, run: Option<Fd>, start: &Start) {
+        if run.is_none() && self.once.get(script.path) != Some(&script.facts) {
+            if self.once.len() >= REMEMBERED {
+                self.once.clear();
+            }
+            self.once.insert(script.path.to_vec(), script.facts);
+            return;
+        }
+        let is_known = |wish: &Wish| wish.path == script.path && wish.facts == script.facts;
+        if self.waiting.len() < WAITING && (run.is_some() || !self.waiting.iter().any(is_known)) {
+            self.waiting.push_back(Wish { path: script.path.to_vec(), facts: script.facts, run });
+        }
+        self.next(start);
+    }
+
+    fn next(&mut self, start: &Start) {
+        if self.child.is_some() {
+            return;
+        }
+        let Some(Wish { path, facts, run }) = self.waiting.pop_front() else { return };
+        let zygote = process::id();
+        // SAFETY: the zygote has one thread, which holds the GIL.
+        let pid = unsafe {
+            spare::fork(|| {
+                let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
+                if process::parent_id() != zygote {
+                    return;
+                }
+                let _ = signal::set_mask(0);
+                libc::alarm(TIME);
+                libc::nice(10);
+                let script = Script { path: &path, facts };
+                let kept = content(&script, run.is_some())
+                    .and_then(|content| keep(&super::path(start), &script, &content, start.nonce));
+                process::exit(kept.is_none().into())
+            })
+        };
+        self.child = (pid > 0).then_some((pid, run));
+    }
+
+    /// Was that child ours?
+    pub fn reap(&mut self, pid: i32, start: &Start) -> bool {
+        if self.child.as_ref().is_none_or(|(child, _)| *child != pid) {
+            return false;
+        }
+        self.child = None;
+        self.next(start);
+        true
+    }
+
+    /// Nothing more is written.
+    pub fn stop(&mut self) {
+        self.waiting.clear();
+        if let Some((pid, _)) = self.child.take() {
+            let _ = signal::send(pid, libc::SIGKILL);
+            let _ = process::wait(pid);
+        }
+    }
+}
+
+/// What is to be kept of a script: its code, or nothing if each run must compile it. `None` if it is another file by now.
+fn content(script: &Script, now: bool) -> Option<Vec<u8>> {
+    let opened = file::open(script.path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY, 0).ok()?;
+    let is_it =
+        || file::fstat(opened.number()).is_ok_and(|stat| stat.facts() == script.facts && (now || is_settled(&stat)));
+    is_it().then_some(())?;
+    let source = file::read_all(opened.number(), script.facts[3] as usize + 1).ok()?;
+    // Whoever writes to it now leaves it in this state with other times.
+    (is_it() && source.len() as u64 == script.facts[3]).then_some(())?;
+    let code = compiled(&source, script.path).unwrap_or_default();
+    Some(if code.len() < LONGEST - script.path.len() - 64 { code } else { Vec::new() })
+}
+
+fn compiled(source: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    // SAFETY: the GIL is held; live objects; the bytes that are given live as long as their object.
+    unsafe {
+        let globals = Object::own(ffi::PyDict_New())?;
+        ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
+        let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
+        Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
+        let function = Object::share(ffi::PyDict_GetItemString(globals.raw(), c"compiled".as_ptr()))?;
+        let source = Object::own(ffi::PyBytes_FromStringAndSize(source.as_ptr().cast(), source.len() as isize))?;
+        let arguments = Object::own(ffi::PyTuple_Pack(2, source.raw(), Object::decoded(path)?.raw()))?;
+        let data = Object::own(ffi::PyObject_CallObject(function.raw(), arguments.raw()))?;
+        (ffi::PyBytes_Check(data.raw()) != 0).then_some(())?;
+        let (at, length) = (ffi::PyBytes_AsString(data.raw()), ffi::PyBytes_Size(data.raw()));
+        Some(std::slice::from_raw_parts(at.cast::<u8>(), length as usize).to_vec())
+    }
+}
+
+/// Writes the entry behind all others, and then where it lies. We are the only one who writes; who reads meanwhile finds
+/// a slot that is whole, or one whose checksum is wrong.
+fn keep(path: &[u8], script: &Script, content: &[u8], zygote: u64) -> Option<()> {
+    let opened = open(path, libc::O_RDWR | libc::O_CREAT)?;
+    let mut end = file::fstat(opened.number()).ok()?.size.max(START);
+    // SAFETY: the descriptor is given away.
+    let mut written = unsafe { File::from_raw_fd(opened.leak()) };
+    if end > FULL {
+        std::fs::remove_file(OsStr::from_bytes(path)).ok()?;
+        // SAFETY: as above.
+        written = unsafe { File::from_raw_fd(open(path, libc::O_RDWR | libc::O_CREAT)?.leak()) };
+        end = START;
+    }
+    let mut window = [0; WINDOW];
+    let _ = written.read_exact_at(&mut window, script.window());
+    let entry = script.entry(content);
+    let (at, slot) = script.place(&window, &entry, end, zygote);
+    written.write_all_at(&entry, end).and_then(|()| written.write_all_at(&slot, at)).ok()
+}
