@@ -55,6 +55,9 @@ def settle():
             main._set_native_id()
         if hasattr(main, "_stderr"):
             main._stderr = sys.stderr
+        # A fork takes the locks of all threads away, that of the main thread too (_after_fork; until 3.12).
+        if getattr(main, "_tstate_lock", None) is not None and isinstance(getattr(threading, "_shutdown_locks", None), set):
+            threading._shutdown_locks.add(main._tstate_lock)
     random = sys.modules.get("random")
     if random is not None:
         random.seed()

@@ -170,3 +170,13 @@ package("filters/raised-before", FILTERS, "import raises, warns\nprint(warns.V)\
 package("filters/needed", FILTERS, "import after_raises\nprint(after_raises.V)\n", {"after_raises": False}, preload="mutes,raises,warns,after_mutes,after_raises")
 # What the zygote remembers of settings is nothing that the collector would ask a hidden extension about.
 package("settings/collected", {"mine.py": "V = 1\n"}, "import gc, sys\nprint(gc.collect() >= 0, 'decimal' in sys.modules)\nimport builtins\nbuiltins.mine = 1\nimport gettext, decimal\nprint(gc.collect() >= 0, decimal.Decimal(1) / 4)\n", {"gc": True, "gettext": False}, preload="stdlib,mine")
+
+# An import calls these by name: who replaces one is asked, each time.
+for module, name in (("_bootstrap", "_load_unlocked"), ("_bootstrap", "_find_and_load_unlocked"), ("_bootstrap", "_handle_fromlist"), ("_bootstrap_external", "_path_stat"), ("_bootstrap_external", "_path_join")):
+    package(
+        "importlib/%s-replaced" % name.strip("_").replace("_", "-"),
+        {"early.py": "V = 1\n", "late.py": "import early\nV = 2\n", "other.py": "V = 3\n"},
+        "import importlib.%s as m\nfrom late import V\ncalls = []\nold = m.%s\ndef new(*args, **named):\n    calls.append(args)\n    return old(*args, **named)\nm.%s = new\nfrom other import V\nprint(len(calls))\nm.%s = old\n" % (module, name, name, name),
+        {"late": True, "other": False},
+        preload="early,late,other",
+    )

@@ -14,6 +14,7 @@ use pyzy_core::fresh::Facts;
 use pyzy_sys::file;
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
+use std::ffi::CStr;
 
 /// `sys.path` as start-up left it.
 pub struct Paths {
@@ -96,6 +97,10 @@ pub struct World {
     lists: Vec<(&'static std::ffi::CStr, Object, Vec<Object>)>,
     /// Namespaces of importlib's classes.
     classes: Vec<(Object, Content)>,
+    /// The same of the modules whose functions are called.
+    functions: Vec<(Object, Content)>,
+    /// Names in these that may change.
+    renamed: [usize; 4],
     finder: Object,
     loaders: Object,
     /// File names that a finder takes for a module, after its name.
@@ -145,6 +150,11 @@ const CLASSES: [(&str, &str); 10] = [
     ("_frozen_importlib_external", "ExtensionFileLoader"),
 ];
 
+/// Modules whose functions an import calls.
+const SYSTEM: [&str; 4] = ["_frozen_importlib", "_frozen_importlib_external", "_imp", "marshal"];
+/// What `import importlib` sets in some of them (`Lib/importlib/__init__.py`).
+const RENAMED: [&CStr; 4] = [c"__name__", c"__package__", c"__file__", c"__spec__"];
+
 impl World {
     /// `None` where start-up left something unusual.
     pub fn now(paths: Paths, layout: &Layout) -> Option<World> {
@@ -160,6 +170,20 @@ impl World {
             // SAFETY: the GIL is held; a dictionary.
             unsafe { content.take(layout, dictionary.raw(), &[]) };
             classes.push((dictionary, content));
+        }
+        // SAFETY: the GIL is held. The names live as long as they are interned, and for that we keep them.
+        let renamed = RENAMED.map(|name| unsafe { ffi::PyUnicode_InternFromString(name.as_ptr()) } as usize);
+        let mut functions = Vec::new();
+        for name in SYSTEM {
+            let Some(module) = item(&modules, name) else { continue };
+            // SAFETY: the GIL is held; a live module's dictionary is borrowed.
+            unsafe {
+                (ffi::PyModule_Check(module.raw()) != 0).then_some(())?;
+                let dictionary = Object::share(ffi::PyModule_GetDict(module.raw()))?;
+                let content = Content::default();
+                content.take(layout, dictionary.raw(), &renamed);
+                functions.push((dictionary, content));
+            }
         }
         let mut lists = Vec::new();
         for name in [c"meta_path", c"path_hooks"] {
@@ -195,6 +219,8 @@ impl World {
             cache,
             lists,
             classes,
+            functions,
+            renamed,
             finder,
             suffixes: suffixes(&loaders)?,
             loaders,
@@ -290,7 +316,9 @@ impl World {
             {
                 return Err("sys.implementation was changed");
             }
-            if self.classes.iter().any(|(class, content)| !content.is_in(layout, class.raw(), &[])) {
+            let changed =
+                |skip| move |(dictionary, content): &(Object, Content)| !content.is_in(layout, dictionary.raw(), skip);
+            if self.classes.iter().any(changed(&[])) || self.functions.iter().any(changed(&self.renamed)) {
                 return Err("importlib was changed");
             }
             if !self.watchers.are_none() {
