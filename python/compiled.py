@@ -12,18 +12,17 @@ def filtered(action):
     getattr(_warnings, "_filters_mutated", getattr(_warnings, "_filters_mutated_lock_held", None))()
 
 
-def compiled(source, path):
-    """What `marshal` makes of a script's code, as a run of the file would have compiled it; None if that run would warn, or if
-    what is read back is not the same."""
+def strict():
+    """What warns is not compiled."""
     filtered("error")
-    try:
-        code = compile(source, path, "exec", dont_inherit=True)
-        # Of what is asked for below.
-        filtered("ignore")
-        data = marshal.dumps(code)
-        return data if is_same(code, marshal.loads(data), {}, []) else None
-    except Exception:
-        return None
+
+
+def kept(code):
+    """What `marshal` makes of code; None if what is read back is not the same."""
+    # Of what is asked for below.
+    filtered("ignore")
+    data = marshal.dumps(code)
+    return data if is_same(code, marshal.loads(data), {}, []) else None
 
 
 def is_same(one, other, known, kept):

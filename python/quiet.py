@@ -69,4 +69,5 @@ set_threshold = gc.set_threshold
 set_debug = gc.set_debug
 callbacks = gc.callbacks
 garbage = gc.garbage
+statistics = [number for generation in gc.get_stats() for number in generation.values()]
 lengths = [len(gc.get_objects(generation=number)) for number in range(3)]

@@ -82,6 +82,13 @@ unsafe extern "C" {
     pub fn PyConfig_SetBytesArgv(config: *mut PyConfig, argc: isize, argv: *const *mut c_char) -> PyStatus;
     pub fn PyConfig_Clear(config: *mut PyConfig);
     pub fn Py_InitializeFromConfig(config: *const PyConfig) -> PyStatus;
+    pub fn Py_CompileStringExFlags(
+        text: *const c_char,
+        name: *const c_char,
+        start: c_int,
+        flags: *mut PyCompilerFlags,
+        optimize: c_int,
+    ) -> *mut PyObject;
     pub fn PySys_Audit(event: *const c_char, format: *const c_char, ...) -> c_int;
 }
 

@@ -7,6 +7,7 @@
 pub mod make;
 
 use crate::capi::Object;
+use crate::counts::{self, Counts};
 use crate::{entry, quiet};
 use libc::{FILE, c_char, c_int};
 use pyo3::ffi;
@@ -70,12 +71,41 @@ pub fn prepare_trial(text: &str) -> Option<()> {
         let (at, length) = (ffi::PyBytes_AsString(data.raw()), ffi::PyBytes_Size(data.raw()));
         std::slice::from_raw_parts(at.cast::<u8>(), length as usize).to_vec()
     };
-    TRIAL.store(Box::into_raw(Box::new(bytes)), Relaxed);
+    TRIAL.store(Box::into_raw(Box::new(Kept::bytes(counts::beginning(), &bytes))), Relaxed);
     Some(())
 }
 
+/// What is kept of a script.
+pub struct Kept {
+    /// Its code.
+    pub code: Object,
+    /// The collector's counts when it had been compiled.
+    pub counts: Option<Counts>,
+}
+
+impl Kept {
+    /// As bytes: a flag and the counts, and what `marshal` makes of the code.
+    fn bytes(counts: Option<Counts>, data: &[u8]) -> Vec<u8> {
+        let numbers = counts.map_or([0; counts::BYTES], |counts| counts.bytes());
+        [&[u8::from(counts.is_some())][..], &numbers, data].concat()
+    }
+
+    /// From bytes that were written here.
+    fn read(bytes: &[u8]) -> Option<Kept> {
+        let (&known, rest) = bytes.split_first()?;
+        let (numbers, data) = rest.split_first_chunk()?;
+        // SAFETY: the GIL is held; readable bytes.
+        let code = unsafe {
+            let code = Object::own(PyMarshal_ReadObjectFromString(data.as_ptr().cast(), data.len() as isize));
+            ffi::PyErr_Clear();
+            code?
+        };
+        Some(Kept { code, counts: if known == 1 { Counts::from_bytes(numbers) } else { None } })
+    }
+}
+
 /// The code of a script that was opened, if it is kept. If it should be and is not, the zygote is asked for it.
-pub fn find(opened: *mut FILE, path: &CStr) -> Option<Object> {
+pub fn find(opened: *mut FILE, path: &CStr) -> Option<Kept> {
     // SAFETY: stored by `begin`, never freed.
     let codes = unsafe { CODES.load(Relaxed).as_ref() }?;
     let path = path.to_bytes();
@@ -98,16 +128,7 @@ pub fn find(opened: *mut FILE, path: &CStr) -> Option<Object> {
     } else if data.is_none() && codes.ask(&script, &stat, switch == WAIT) {
         data = codes.read(&script);
     }
-    match data {
-        Some(data) if data.is_empty() => None,
-        // SAFETY: the GIL is held; readable bytes, written by our zygote.
-        Some(data) => unsafe {
-            let code = Object::own(PyMarshal_ReadObjectFromString(data.as_ptr().cast(), data.len() as isize));
-            ffi::PyErr_Clear();
-            code
-        },
-        None => None,
-    }
+    data.filter(|data| !data.is_empty()).and_then(|data| Kept::read(&data))
 }
 
 /// Has a file been left alone for long enough to tell its states apart by their times?

@@ -6,12 +6,12 @@
 //! forked before anybody's request was read.
 
 use crate::capi::{self, Object};
-use crate::codes;
 use crate::entry;
 use crate::places;
 use crate::spare;
 use crate::warm::asleep;
 use crate::worker::{self, Prepared};
+use crate::{codes, counts};
 use pyo3::ffi;
 use pyzy_core::fresh::Table;
 use pyzy_core::image::{self, EXECUTE, Machine, Numbers, PAGE, Parts, Patch, READ, Range, Region, TRIAL, Value, WRITE};
@@ -117,6 +117,7 @@ impl Maker<'_> {
         }
         let table = Table::decode(self.start.table).ok_or("no freshness table")?;
         self.prepared.warm_up().ok_or_else(|| format!("cannot rehearse: {}", worker::take_exception()))?;
+        counts::settle(self.prepared);
         entry::note(self.prepared)?;
         codes::prepare_trial(&trial_script(&self.word())).ok_or("cannot compile")?;
         let file = File::options()
@@ -427,6 +428,8 @@ struct Capture<'a> {
     scratch: &'static mut [u8],
     regions: List<Region>,
     patches: List<Patch>,
+    /// Begin and end of memory that is no file's: the heap, and what was mapped like it.
+    nameless: List<(u64, u64)>,
     /// Where the kernel's page of functions lies.
     vdso: (u64, u64),
     stack: (u64, u64),
@@ -442,7 +445,8 @@ impl<'a> Capture<'a> {
         const MAP: usize = 1 << 20;
         const MOST: usize = 4096;
         let (regions, patches) = (MOST * size_of::<Region>(), MOST * size_of::<Patch>());
-        let size = MAP + regions + patches;
+        let nameless = MOST * size_of::<(u64, u64)>();
+        let size = MAP + regions + patches + nameless;
         let (protection, flags) = (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_SHARED | libc::MAP_ANONYMOUS);
         // SAFETY: a fresh mapping, never unmapped; shared, so that it becomes no part of its neighbours.
         let scratch = unsafe {
@@ -453,8 +457,9 @@ impl<'a> Capture<'a> {
             std::slice::from_raw_parts_mut(at.cast::<u8>(), size)
         };
         let (scratch, lists) = scratch.split_at_mut(MAP);
-        let (regions, patches) = lists.split_at_mut(regions);
-        let (regions, patches) = (List::new(regions), List::new(patches));
+        let (regions, lists) = lists.split_at_mut(regions);
+        let (patches, nameless) = lists.split_at_mut(patches);
+        let (regions, patches, nameless) = (List::new(regions), List::new(patches), List::new(nameless));
         let pointers = StackPointers::find()?;
         let maps = std::fs::read("/proc/self/maps").map_err(|e| format!("cannot read /proc/self/maps: {e}"))?;
         let stack = mappings(&maps).find(|m| m.name == b"[stack]").ok_or("no stack")?;
@@ -473,6 +478,7 @@ impl<'a> Capture<'a> {
             scratch,
             regions,
             patches,
+            nameless,
             vdso,
             stack: held,
             heap_end: 0,
@@ -502,8 +508,11 @@ impl<'a> Capture<'a> {
                 // The kernel's own; every process has them.
                 b"[vvar]" | b"[vvar_vclock]" | b"[vsyscall]" => {}
                 _ if protection & READ == 0 || start == scratch => {}
-                _ if self.regions.is_full() => return None,
+                _ if self.regions.is_full() || self.nameless.is_full() => return None,
                 _ => {
+                    if !name.starts_with(b"/") {
+                        self.nameless.push((start, end));
+                    }
                     let file = self.table.and_then(|table| place_of(table, &mut self.buffer, &mapping));
                     let offset = file.map(|_| offset);
                     self.regions.push(Region { address: start, length: end - start, offset, file, protection });
@@ -595,6 +604,7 @@ impl<'a> Capture<'a> {
             if region.protection & EXECUTE != 0 || region.file.is_some() {
                 continue;
             }
+            let is_nameless = self.nameless.iter().any(|&(start, end)| (start..end).contains(&region.address));
             let mut last = 0;
             for address in (region.address..region.address + region.length).step_by(8) {
                 let before = last;
@@ -606,7 +616,7 @@ impl<'a> Capture<'a> {
                     Some((Value::Vdso, word - vdso.0))
                 } else if Some(address) == canary {
                     Some((Value::Canary, 0))
-                } else if (held.0..held.1).contains(&word) {
+                } else if (held.0..held.1).contains(&word) && (!is_nameless || self.pointers.is_whole(word)) {
                     let value = self.pointers.value(word);
                     if value.is_none() && word >= self.pointers.texts {
                         // This process is there for the capture only: its own memory may be changed.
@@ -781,6 +791,13 @@ impl StackPointers {
         // Addresses that lie about in free memory would be taken for somebody's.
         vector.0.fill(0);
         Ok(StackPointers { argv, environ, auxv, name, random, end, texts: auxv + length })
+    }
+
+    /// Does it point to a table, or to where a text begins? The C library keeps ends of texts too, in variables of its own; in the heap
+    /// it would be the end of a text that is written over an old address.
+    fn is_whole(&self, word: u64) -> bool {
+        // SAFETY: on the stack, behind its tables.
+        word <= self.texts || word == self.random || unsafe { *((word - 1) as *const u8) } == 0
     }
 
     fn value(&self, word: u64) -> Option<(Value, u64)> {

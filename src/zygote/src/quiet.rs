@@ -22,7 +22,7 @@ mod classes;
 mod collector;
 mod files;
 mod kinds;
-mod layout;
+pub mod layout;
 mod libraries;
 mod objects;
 mod shutdown;
@@ -31,6 +31,7 @@ mod streams;
 pub mod uses;
 
 use crate::capi::{self, Object};
+use crate::counts;
 use crate::names::{self, Name};
 use crate::watchers::Watchers;
 use kinds::Kinds;
@@ -149,7 +150,7 @@ pub fn forget((gc, registered): (bool, usize)) {
 /// Somebody gets `gc`, which shows all objects: those of ours go.
 pub fn see_gc() {
     GC_SEEN.store(true, Relaxed);
-    crate::adopt::drop_unused();
+    counts::aside(crate::adopt::drop_unused);
 }
 
 /// Does nobody listen to audit events?

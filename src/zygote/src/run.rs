@@ -6,8 +6,10 @@
 //! the script.
 
 use crate::capi::{self, Object, PyCompilerFlags, Symbol};
+use crate::codes::{self, Kept};
+use crate::counts::{self, Counts};
 use crate::names::{self, Name};
-use crate::{codes, entry, floor, importer, path0, quiet, spare, warm};
+use crate::{entry, floor, importer, path0, quiet, spare, warm};
 use libc::{FILE, c_int};
 use pyo3::ffi;
 use pyzy_sys::signal;
@@ -15,7 +17,7 @@ use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// `Py_file_input`
-const FILE_INPUT: c_int = 257;
+pub const FILE_INPUT: c_int = 257;
 
 /// A script that is ready to be run.
 pub struct Script {
@@ -91,6 +93,7 @@ impl Script {
                 Kind::Importer => {
                     // What has come is dealt with by the first Python code.
                     self.mask.map(signal::set_mask);
+                    counts::begin();
                     run_importer()
                 }
                 Kind::File(file) => {
@@ -192,6 +195,7 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
             if !let_signals_in(mask) {
                 return (1, false);
             }
+            counts::begin();
             let failed = capi::PyRun_AnyFileExFlags(file, path.as_ptr(), 1, &mut flags) != 0;
             let interrupted = failed && last_type_is_interrupt();
             return (failed.into(), interrupted);
@@ -218,15 +222,19 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
             kept = Some(module);
         } else {
             let value = match compiled {
-                Some(code) => {
+                Some(Kept { code, counts }) => {
                     // pyrun_file, and run_mod (`Python/pythonrun.c`).
                     libc::fclose(file);
+                    counts.inspect(Counts::set);
                     match capi::PySys_Audit(c"exec".as_ptr(), c"O".as_ptr(), code.raw()) {
                         0 => capi::PyEval_EvalCode(code.raw(), globals, globals),
                         _ => std::ptr::null_mut(),
                     }
                 }
-                None => capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags),
+                None => {
+                    counts::begin();
+                    capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags)
+                }
             };
             interrupted = value.is_null() && ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
             flush_streams();

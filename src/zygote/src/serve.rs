@@ -5,6 +5,7 @@
 //! closed and nobody else notices.
 
 use crate::codes::{self, make::Maker};
+use crate::counts;
 use crate::image::{self, Imager};
 use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
@@ -85,6 +86,8 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let table = extended(start.table, &prepared.lasting);
     tell_modules(start, &prepared.modules);
     let start = &Start { table: &table, changes: start.changes.clone(), ..*start };
+    counts::ask(start, before);
+    counts::settle(&prepared);
     match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
             // A worker whose main thread ends alone unwinds through here; the descriptors' numbers are the script's then.

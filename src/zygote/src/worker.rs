@@ -9,7 +9,7 @@ use crate::adopt::{self, Adopter};
 use crate::arguments::Arguments;
 use crate::capi::Object;
 use crate::run::{self, Script};
-use crate::{holes, importer, names, path0, quiet, warm};
+use crate::{counts, holes, importer, names, path0, quiet, warm};
 use pyo3::ffi;
 use pyzy_core::fresh::{Facts, Table};
 use pyzy_core::reason::Reason;
@@ -97,6 +97,7 @@ impl Prepared {
             (!warmed.is_spoilt).then_some(())?;
             let (lasting, modules) = (warmed.lasting, warmed.told.text());
             importer::prepare();
+            counts::prepare(layout.as_ref());
             quiet::prepare(layout);
             // After that, which knows all open files there are: these are closed without a trace.
             adopter.make_ready();

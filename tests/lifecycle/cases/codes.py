@@ -167,3 +167,27 @@ def many(w):
         running = [w.start(script) for script in scripts]
         for n, child in enumerate(running):
             w.expect(child.finish(), "warm", b"%d\n" % n)
+
+
+@test("codes/collector-counts", each=True)
+def collector_counts(w):
+    """When the next collection comes, and which there have been, is as after a cold start: compiled anew, forked, or kept."""
+    tell = "import gc\nprint(*gc.get_count(), *[s['collections'] for s in gc.get_stats()])\n"
+    scripts = [w.script("short.py", tell), w.script("long.py", FUNCTIONS.replace("y for", "y + 1 for") * 3 + tell)]
+
+    def told(script, real):
+        env = w.env()
+        argv = [w.interpreter.path, script] if real else None
+        out = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True).stdout if real else w.expect(w.call(script), "warm", None).out
+        return [int(word) for word in out.split()]
+
+    cold = {script: told(script, True) for script in scripts}
+    for engine, compile_ in (("restore", None), ("fork", None), ("restore", "wait"), ("fork", "wait")):
+        w.engine = engine
+        w.changes["PYZY_COMPILE"] = compile_
+        w.prime()
+        for script in scripts:
+            wanted, got = cold[script], told(script, False)
+            equal(got[1:], wanted[1:], "collections (%s)" % engine)
+            # The number of free objects at hand differs by one or two.
+            check(abs(got[0] - wanted[0]) <= 8, "objects made since the last collection", script, engine, got, wanted)

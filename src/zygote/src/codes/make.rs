@@ -3,16 +3,18 @@
 //! Owns which wishes are granted, and the one child at a time that compiles: a script is read there, and never run.
 //! Who asks names a file and what it looks like; the child opens it itself, and keeps nothing of any other.
 
-use super::{is_settled, open};
-use crate::capi::Object;
-use crate::spare;
+use super::{Kept, is_settled, open};
+use crate::capi::{self, Object, PyCompilerFlags};
+use crate::counts::{self, Counts};
+use crate::run::FILE_INPUT;
+use crate::{quiet, spare};
 use pyo3::ffi;
 use pyzy_core::codes::{LONGEST, START, Script, WINDOW};
 use pyzy_core::start::Start;
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::{process, signal};
 use std::collections::{HashMap, VecDeque};
-use std::ffi::{CStr, OsStr};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::File;
 use std::os::fd::FromRawFd;
 use std::os::unix::ffi::OsStrExt;
@@ -26,6 +28,8 @@ const REMEMBERED: usize = 4096;
 const WAITING: usize = 64;
 /// How long one may take, seconds.
 const TIME: u32 = 30;
+/// Optimised as the interpreter was told at its start (`Py_CompileStringExFlags`).
+const AS_STARTED: libc::c_int = -1;
 
 const SOURCE: &CStr =
     match CStr::from_bytes_with_nul(concat!(include_str!("../../../../python/compiled.py"), "\0").as_bytes()) {
@@ -125,19 +129,31 @@ fn content(script: &Script, now: bool) -> Option<Vec<u8>> {
 }
 
 fn compiled(source: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    let (text, name) = (CString::new(source).ok()?, CString::new(path).ok()?);
     // SAFETY: the GIL is held; live objects; the bytes that are given live as long as their object.
     unsafe {
+        let mut flags = PyCompilerFlags { flags: 0, feature_version: quiet::minor_version() };
+        let compile = |flags: &mut PyCompilerFlags| {
+            capi::Py_CompileStringExFlags(text.as_ptr(), name.as_ptr(), FILE_INPUT, flags, AS_STARTED)
+        };
+        // Before anything else, as in a run.
+        counts::begin();
+        let first = Object::own(compile(&mut flags));
+        let counts = counts::beginning().and_then(|_| Counts::now());
+        drop(first?);
         let globals = Object::own(ffi::PyDict_New())?;
         ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
-        let code = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
-        Object::own(ffi::PyEval_EvalCode(code.raw(), globals.raw(), globals.raw()))?;
-        let function = Object::share(ffi::PyDict_GetItemString(globals.raw(), c"compiled".as_ptr()))?;
-        let source = Object::own(ffi::PyBytes_FromStringAndSize(source.as_ptr().cast(), source.len() as isize))?;
-        let arguments = Object::own(ffi::PyTuple_Pack(2, source.raw(), Object::decoded(path)?.raw()))?;
-        let data = Object::own(ffi::PyObject_CallObject(function.raw(), arguments.raw()))?;
+        let own = Object::own(ffi::Py_CompileString(SOURCE.as_ptr(), c"<pyzy>".as_ptr(), 257))?;
+        Object::own(ffi::PyEval_EvalCode(own.raw(), globals.raw(), globals.raw()))?;
+        let function = |name: &CStr| Object::share(ffi::PyDict_GetItemString(globals.raw(), name.as_ptr()));
+        let (strict, kept) = (function(c"strict")?, function(c"kept")?);
+        Object::own(ffi::PyObject_CallObject(strict.raw(), std::ptr::null_mut()))?;
+        let code = Object::own(compile(&mut flags))?;
+        let arguments = Object::own(ffi::PyTuple_Pack(1, code.raw()))?;
+        let data = Object::own(ffi::PyObject_CallObject(kept.raw(), arguments.raw()))?;
         (ffi::PyBytes_Check(data.raw()) != 0).then_some(())?;
         let (at, length) = (ffi::PyBytes_AsString(data.raw()), ffi::PyBytes_Size(data.raw()));
-        Some(std::slice::from_raw_parts(at.cast::<u8>(), length as usize).to_vec())
+        Some(Kept::bytes(counts, std::slice::from_raw_parts(at.cast::<u8>(), length as usize)))
     }
 }
 

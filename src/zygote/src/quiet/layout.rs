@@ -52,6 +52,8 @@ pub struct Layout {
     pub audit_hooks: usize,
     /// The address of the collector's debugging flags; 0 where they were not found.
     pub gc_debug: usize,
+    /// Where the collector has what `gc.get_stats` tells; 0 where it was not found.
+    pub gc_statistics: usize,
     /// Where the collector has its list of callbacks.
     pub gc_callbacks: usize,
     /// Where it has `gc.garbage`.
@@ -213,6 +215,7 @@ unsafe fn measure() -> Option<(Layout, Object)> {
         let named = |name: &CStr| Object::share(ffi::PyDict_GetItemString(globals.raw(), name.as_ptr()));
         let mut layout = Layout::default();
         lists(&mut layout, &named(c"set_threshold")?, &named(c"lengths")?)?;
+        layout.gc_statistics = statistics(&layout, &named(c"statistics")?).unwrap_or(0);
         // Without these, whatever imports `gc` ends in full.
         let _ = collector(&mut layout, &named(c"set_debug")?, [&named(c"callbacks")?, &named(c"garbage")?]);
         slots(&mut layout)?;
@@ -275,6 +278,18 @@ unsafe fn lists(layout: &mut Layout, set_threshold: &Object, lengths: &Object) -
         }
         Some(())
     }
+}
+
+/// `struct gc_generation_stats`, of which there are three behind the lists, a pointer and the list of frozen objects.
+unsafe fn statistics(layout: &Layout, told: &Object) -> Option<usize> {
+    let place = layout.heads[2] + 24 + 8 + 24;
+    for at in 0..9 {
+        // SAFETY: the collector's state is larger than what is read of it; a list of numbers.
+        let (held, told) =
+            unsafe { (word(place, at * 8), ffi::PyLong_AsLong(ffi::PyList_GetItem(told.raw(), at as isize))) };
+        (held as i64 == told).then_some(())?;
+    }
+    Some(place)
 }
 
 /// `struct _gc_runtime_state` (`Include/internal/pycore_gc.h`): the flags lie before the lists, `garbage` and `callbacks` behind.
