@@ -82,6 +82,8 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
         let _ = file::truncate(start.descriptor, 0);
         return 1;
     };
+    // No code but ours runs from here on: who ends this process now is somebody else (`mark`, src/zygote_start.rs).
+    let _ = file::truncate(start.descriptor, 0);
     // What was loaded since the table was made must stay as it is as well.
     let table = extended(start.table, &prepared.lasting);
     tell_modules(start, &prepared.modules);
@@ -101,8 +103,6 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
         }
         Err(text) => {
             log.line(text);
-            // It has not ended by somebody's code (`mark`, src/zygote_start.rs).
-            let _ = file::truncate(start.descriptor, 0);
             if text == CANNOT_PUBLISH {
                 let note = [start.runtime, b"/", &start.key.hex(), b".failed"].concat();
                 let _ = std::fs::write(std::ffi::OsStr::from_bytes(&note), format!("{text}\n"));
@@ -237,8 +237,7 @@ impl<'a> Zygote<'a> {
             let _ = signal::send_by_handle(handle.number(), libc::SIGCONT);
         }
         self.listener = Some(listener);
-        // The start lock, which says no longer that one is being prepared; from now on the socket speaks for itself.
-        let _ = file::truncate(self.start.descriptor, 0);
+        // The start lock: from now on the socket speaks for itself.
         file::close(self.start.descriptor);
         Ok(())
     }
