@@ -176,20 +176,38 @@ struct Told {
 /// What a cold start leaves.
 static COLD: AtomicPtr<Told> = AtomicPtr::new(std::ptr::null_mut());
 
-/// In the zygote, before anything is forked for a caller: asks the real interpreter. `before` is the environment before the
-/// interpreter started. Where modules are kept warm it is not asked: an import that is handed over makes no objects.
-pub fn ask(start: &Start, before: &[CString]) {
-    if !(start.preload.is_empty() && start.own_script.is_empty() && start.learn.is_none()) {
-        return;
-    }
-    if Counts::place().is_none() {
-        return;
-    }
-    // A count near zero says little: objects that are freed then are not counted.
-    let ask = |more| Asked::new(more)?.cold(start, before).map(|told| Told { more, ..told });
-    let told = ask(false).and_then(|told| if told.counts.counts[0] < FEW { ask(true) } else { Some(told) });
-    if let Some(told) = told {
-        COLD.store(Box::into_raw(Box::new(told)), Relaxed);
+/// Asks the real interpreter, which starts meanwhile. `before` is the environment before this one started. Where modules are kept
+/// warm it is not asked: an import that is handed over makes no objects.
+pub fn ask<'a>(start: &'a Start, before: &'a [CString]) -> Option<Question<'a>> {
+    let is_plain = start.preload.is_empty() && start.own_script.is_empty() && start.learn.is_none();
+    is_plain.then_some(())?;
+    let asked = Asked::new(false)?;
+    let pid = asked.start(start, before)?;
+    Some(Question { start, before, asked, pid })
+}
+
+/// An interpreter that has been asked.
+pub struct Question<'a> {
+    start: &'a Start<'a>,
+    before: &'a [CString],
+    asked: Asked,
+    pid: i32,
+}
+
+impl Question<'_> {
+    /// In the zygote, before anything is forked for a caller: hears the answer.
+    pub fn hear(self) {
+        let told = self.asked.told(self.pid).filter(|_| Counts::place().is_some());
+        // A count near zero says little: objects that are freed then are not counted.
+        let more = || {
+            let asked = Asked::new(true)?;
+            let told = asked.told(asked.start(self.start, self.before)?)?;
+            Some(Told { more: true, ..told })
+        };
+        let told = told.and_then(|told| if told.counts.counts[0] < FEW { more() } else { Some(told) });
+        if let Some(told) = told {
+            COLD.store(Box::into_raw(Box::new(told)), Relaxed);
+        }
     }
 }
 
@@ -274,8 +292,8 @@ impl Asked {
         format!("/proc/self/fd/{}", self.script.number())
     }
 
-    /// What the real interpreter says, started as this one was.
-    fn cold(&self, start: &Start, before: &[CString]) -> Option<Told> {
+    /// Starts the real interpreter, as this one was started; its process id.
+    fn start(&self, start: &Start, before: &[CString]) -> Option<i32> {
         let (line, path) = (file::read_file(b"/proc/self/cmdline", 1 << 20).ok()?, self.path());
         let words = line.strip_suffix(b"\0")?.split(|&b| b == 0);
         let words = words.map(|word| if word == NO_SCRIPT.as_bytes() { path.as_bytes() } else { word });
@@ -299,7 +317,7 @@ impl Asked {
             }
             pid
         };
-        self.told(pid)
+        (pid > 0).then_some(pid)
     }
 
     /// What the script says here.

@@ -77,6 +77,7 @@ struct Zygote<'a> {
 /// Publishes the socket and serves until it is time to leave; gives the exit code.
 pub fn serve(start: &Start, before: &[CString]) -> i32 {
     let log = Log(start.log);
+    let question = counts::ask(start, before);
     let Some(prepared) = Prepared::new(before, start) else {
         log.line(&format!("cannot prepare: {}", worker::take_exception()));
         let _ = file::truncate(start.descriptor, 0);
@@ -84,12 +85,13 @@ pub fn serve(start: &Start, before: &[CString]) -> i32 {
     };
     // No code but ours runs from here on: who ends this process now is somebody else (`mark`, src/zygote_start.rs).
     let _ = file::truncate(start.descriptor, 0);
+    if let Some(question) = question {
+        question.hear();
+    }
     // What was loaded since the table was made must stay as it is as well.
     let table = extended(start.table, &prepared.lasting);
     tell_modules(start, &prepared.modules);
     let start = &Start { table: &table, changes: start.changes.clone(), ..*start };
-    counts::ask(start, before);
-    counts::settle(&prepared);
     match Zygote::new(start, Box::leak(Box::new(prepared))) {
         Ok(zygote) => {
             // A worker whose main thread ends alone unwinds through here; the descriptors' numbers are the script's then.
@@ -187,6 +189,7 @@ impl<'a> Zygote<'a> {
         codes::begin(start);
         // Before anybody's request is read: an image holds nothing but what start-up made.
         zygote.imager = Imager::fork(start, zygote.prepared);
+        counts::settle(zygote.prepared);
         zygote.buffer = vec![0; wire::MAX_MESSAGE + 1];
         zygote.changed = spare::train(zygote.prepared);
         if zygote.publish().is_err() {

@@ -376,7 +376,8 @@ def interrupted_early(w, engine):
     w.prime()
     # Whoever runs us in the background has it ignored, and so would they.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    script = w.script("early.py", "import os, sys\nos.write(1, b'S')\nsys.stdin.readline()\nos.write(1, b'E')\n")
+    # Not one long wait: a signal just before it begins would be seen at its end only, by CPython as well.
+    script = w.script("early.py", "import os, time\nos.write(1, b'S')\nwhile True:\n    time.sleep(0.01)\n")
     warm = 0
     for step in range(60):
         env = w.env()
@@ -397,7 +398,7 @@ def interrupted_early(w, engine):
         warm += "route=warm" in w.text(env["PYZY_LOG"])
         check("route=fallback" not in w.text(env["PYZY_LOG"]), "a fallback")
         told = child.returncode == 1 and err.endswith(b"KeyboardInterrupt\n") and not out
-        check((child.returncode == -signal.SIGINT or told) and b"E" not in out, "step %d: %s, %r, %r" % (step, child.returncode, out, err[-400:]))
+        check(child.returncode == -signal.SIGINT or told, "step %d: %s, %r, %r" % (step, child.returncode, out, err[-400:]))
     check(warm > 10, "warm runs: %d" % warm)
 
 
