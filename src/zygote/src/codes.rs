@@ -19,8 +19,10 @@ use pyzy_sys::{net, process};
 use std::ffi::{CStr, CString};
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
-/// How long a file must have been left alone, nanoseconds: the coarsest clock of a file system has ticked since.
-const SETTLED: i64 = 3_000_000_000;
+/// How long a file must have been left alone, nanoseconds: the coarsest clock of a file system has ticked since, and what was written by way
+/// of a mapping has been written out, so that the next write shows in the times (`man 2 mmap`, MAP_SHARED; `man 5 proc_sys_vm`,
+/// dirty_expire_centisecs: 30 s).
+const SETTLED: i64 = 60_000_000_000;
 /// How long a run waits that shall, nanoseconds.
 const PATIENCE: i64 = 30_000_000_000;
 /// The value of [`vars::COMPILE`] for which it does.
