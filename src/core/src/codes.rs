@@ -87,6 +87,23 @@ impl Script<'_> {
     }
 }
 
+/// Is a source read the same from a file and from memory? CPython's file reader refuses bytes in comments that are no UTF-8, and
+/// has a way of its own with codecs and with very long lines: UTF-8 that claims to be nothing else.
+pub fn is_plain_text(source: &[u8]) -> bool {
+    let is_comment_of_utf8 = |line: &[u8]| {
+        let Some(at) = line.windows(6).position(|word| word == b"coding") else { return true };
+        let rest = &line[at + 6..];
+        if !matches!(rest.first(), Some(b':' | b'=')) {
+            // Perhaps another one follows.
+            return !rest.windows(7).any(|word| word == b"coding:" || word == b"coding=");
+        }
+        let name = rest[1..].trim_ascii_start();
+        let end = name.iter().position(|b| !b.is_ascii_alphanumeric() && !b"-_.".contains(b)).unwrap_or(name.len());
+        [&b"utf-8"[..], b"utf8"].iter().any(|utf8| name[..end].eq_ignore_ascii_case(utf8))
+    };
+    core::str::from_utf8(source).is_ok() && source.split(|b| b"\r\n".contains(b)).take(4).all(is_comment_of_utf8)
+}
+
 impl Slot {
     fn encode(&self) -> [u8; SLOT] {
         let mut out = [0; SLOT];
@@ -166,6 +183,33 @@ mod tests {
             let path = alloc::format!("/{n}.py");
             let script = Script { path: path.as_bytes(), ..SCRIPT };
             assert!(script.window() + WINDOW as u64 <= START && script.window().is_multiple_of(SLOT as u64));
+        }
+    }
+
+    #[test]
+    fn what_is_plain_text() {
+        for plain in [
+            &b""[..],
+            b"print(1)\n",
+            "x = 'é' # 中".as_bytes(),
+            b"\xef\xbb\xbfx = 1",
+            b"#!/usr/bin/python3\n# -*- coding: utf-8 -*-\n",
+            b"# vim: set fileencoding=UTF-8 :\n",
+            b"# encoding stuff\n",
+        ] {
+            assert!(is_plain_text(plain), "{plain:?}");
+        }
+        for other in [
+            &b"x = 1 # \xff"[..],
+            b"\xed\xa0\x80",
+            b"\xc0\x80",
+            b"# coding: latin-1\n",
+            b"#\r\n# coding=unicode_escape\n",
+            b"# -*- coding : x -*- coding:cp1252\n",
+            b"# coding:utf-8-sig\n",
+            b"# coding:\n",
+        ] {
+            assert!(!is_plain_text(other), "{other:?}");
         }
     }
 

@@ -7,7 +7,7 @@
 pub mod make;
 
 use crate::capi::Object;
-use crate::counts::{self, Counts};
+use crate::counts::Compiled;
 use crate::{entry, quiet};
 use libc::{FILE, c_char, c_int};
 use pyo3::ffi;
@@ -73,7 +73,7 @@ pub fn prepare_trial(text: &str) -> Option<()> {
         let (at, length) = (ffi::PyBytes_AsString(data.raw()), ffi::PyBytes_Size(data.raw()));
         std::slice::from_raw_parts(at.cast::<u8>(), length as usize).to_vec()
     };
-    TRIAL.store(Box::into_raw(Box::new(Kept::bytes(counts::beginning(), &bytes))), Relaxed);
+    TRIAL.store(Box::into_raw(Box::new(Kept::bytes(None, false, &bytes))), Relaxed);
     Some(())
 }
 
@@ -81,29 +81,62 @@ pub fn prepare_trial(text: &str) -> Option<()> {
 pub struct Kept {
     /// Its code.
     pub code: Object,
-    /// The collector's counts when it had been compiled.
-    pub counts: Option<Counts>,
+    /// What there was when it had been compiled.
+    pub compiled: Option<Compiled>,
 }
 
 impl Kept {
-    /// As bytes: a flag and the counts, and what `marshal` makes of the code.
-    fn bytes(counts: Option<Counts>, data: &[u8]) -> Vec<u8> {
-        let numbers = counts.map_or([0; counts::BYTES], |counts| counts.bytes());
-        [&[u8::from(counts.is_some())][..], &numbers, data].concat()
+    /// Flags: it is known what there was; bytes of length one are among the constants.
+    const COMPILED: u8 = 1;
+    const SINGLE: u8 = 2;
+
+    /// As bytes: flags, what there was, and what `marshal` makes of the code.
+    fn bytes(compiled: Option<Compiled>, has_single: bool, data: &[u8]) -> Vec<u8> {
+        let flags = if compiled.is_some() { Kept::COMPILED } else { 0 } | if has_single { Kept::SINGLE } else { 0 };
+        let before = compiled.map_or(vec![0; Compiled::BYTES], |compiled| compiled.bytes());
+        [&[flags][..], &before, data].concat()
     }
 
     /// From bytes that were written here.
     fn read(bytes: &[u8]) -> Option<Kept> {
-        let (&known, rest) = bytes.split_first()?;
-        let (numbers, data) = rest.split_first_chunk()?;
+        let (&flags, rest) = bytes.split_first()?;
+        let (before, data) = rest.split_at_checked(Compiled::BYTES)?;
         // SAFETY: the GIL is held; readable bytes.
         let code = unsafe {
             let code = Object::own(PyMarshal_ReadObjectFromString(data.as_ptr().cast(), data.len() as isize));
+            let code = code.filter(|code| flags & Kept::SINGLE == 0 || use_singles(code).is_some());
             ffi::PyErr_Clear();
             code?
         };
-        Some(Kept { code, counts: if known == 1 { Counts::from_bytes(numbers) } else { None } })
+        Some(Kept { code, compiled: if flags & Kept::COMPILED != 0 { Compiled::from_bytes(before) } else { None } })
     }
+}
+
+/// Bytes of length one among the constants become those that CPython has one of each of.
+unsafe fn use_singles(code: &Object) -> Option<()> {
+    // SAFETY: the GIL is held; code that nobody else has: its tuples are held by it alone, or PyTuple_SetItem refuses.
+    unsafe {
+        let constants = code.attribute(c"co_consts")?.raw();
+        use_singles_in(constants)
+    }
+}
+
+unsafe fn use_singles_in(tuple: *mut ffi::PyObject) -> Option<()> {
+    // SAFETY: as above; items are borrowed.
+    unsafe {
+        for at in 0..ffi::PyTuple_Size(tuple) {
+            let item = ffi::PyTuple_GetItem(tuple, at);
+            if ffi::PyBytes_CheckExact(item) != 0 && ffi::PyBytes_Size(item) == 1 {
+                let single = ffi::PyBytes_FromStringAndSize(ffi::PyBytes_AsString(item), 1);
+                (ffi::PyTuple_SetItem(tuple, at, single) == 0).then_some(())?;
+            } else if ffi::PyTuple_CheckExact(item) != 0 {
+                use_singles_in(item)?;
+            } else if ffi::PyObject_HasAttrString(item, c"co_consts".as_ptr()) != 0 {
+                use_singles(&Object::share(item)?)?;
+            }
+        }
+    }
+    Some(())
 }
 
 /// The code of a script that was opened, if it is kept. If it should be and is not, the zygote is asked for it.

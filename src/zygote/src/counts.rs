@@ -5,7 +5,7 @@
 //! numbers. Once for each zygote the real interpreter says which, and rehearsals which numbers must be set before a
 //! script is compiled, and how many freed objects must lie ready, for it to see the same.
 
-use crate::capi::Object;
+use crate::capi::{self, Object};
 use crate::quiet::layout::Layout;
 use crate::run::Script;
 use crate::spare;
@@ -47,17 +47,17 @@ static BEGINNING: AtomicPtr<Counts> = AtomicPtr::new(std::ptr::null_mut());
 /// How many numbers there are.
 const NUMBERS: usize = 12;
 /// Their bytes.
-pub const BYTES: usize = NUMBERS * 8;
+const BYTES: usize = NUMBERS * 8;
 
 impl Counts {
     /// From what `bytes` made.
-    pub fn from_bytes(bytes: &[u8; BYTES]) -> Option<Counts> {
+    fn from_bytes(bytes: &[u8; BYTES]) -> Option<Counts> {
         let numbers = bytes.chunks_exact(8).map(|b| b.try_into().map_or(0, i64::from_le_bytes));
         Counts::from_numbers(&numbers.collect::<Vec<_>>())
     }
 
     /// To be kept.
-    pub fn bytes(&self) -> [u8; BYTES] {
+    fn bytes(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         let counts = self.counts.iter().map(|&count| i64::from(count));
         for (place, number) in bytes.chunks_exact_mut(8).zip(counts.chain(self.statistics)) {
@@ -246,24 +246,116 @@ fn set_aside(now: Aside, wanted: Aside) {
     const MOST: i64 = 1000;
     const MARGIN: i64 = 20;
     for (kind, (now, wanted)) in now.into_iter().zip(wanted).enumerate() {
-        // SAFETY: the GIL is held.
-        let make = || unsafe {
-            Object::own(match kind {
-                0 => ffi::PyDict_New(),
-                1 => ffi::PyList_New(0),
-                _ => ffi::PyTuple_New(kind as isize - 1),
-            })
-        };
         if now > wanted {
-            for object in (wanted..now.min(wanted + MOST)).filter_map(|_| make()) {
+            for object in (wanted..now.min(wanted + MOST)).filter_map(|_| make(kind)) {
                 // Nobody sees it any more.
                 // SAFETY: a new object, tracked.
                 unsafe { ffi::PyObject_GC_UnTrack(object.into_raw().cast()) };
             }
         } else if now < wanted {
             // How many there are now is not known: there will be too many.
-            let _all: Vec<_> = (0..wanted.min(MOST) + MARGIN).map(|_| make()).collect();
+            let _all: Vec<_> = (0..wanted.min(MOST) + MARGIN).map(|_| make(kind)).collect();
         }
+    }
+}
+
+/// An object of a kind.
+fn make(kind: usize) -> Option<Object> {
+    // SAFETY: the GIL is held.
+    unsafe {
+        Object::own(match kind {
+            0 => ffi::PyDict_New(),
+            1 => ffi::PyList_New(0),
+            _ => ffi::PyTuple_New(kind as isize - 1),
+        })
+    }
+}
+
+/// What `sys._debugmallocstats` has told (`_PyDebugAllocatorStats`, `Objects/obmalloc.c`): a number, "free", a size for tuples,
+/// and a name.
+fn aside_from(text: &str) -> Aside {
+    let mut aside = [0; KINDS];
+    for line in text.lines() {
+        let mut words = line.split_whitespace();
+        let Some(number) = words.next().and_then(|word| word.parse::<i64>().ok()) else { continue };
+        if words.next() != Some("free") {
+            continue;
+        }
+        let kind = match words.next() {
+            Some("PyDictObjects") => Some(0),
+            Some("PyListObjects") => Some(1),
+            Some(size) => {
+                let size = size.strip_suffix("-sized").and_then(|size| size.parse::<usize>().ok());
+                size.filter(|&size| size > 0).map(|size| size + 1)
+            }
+            None => None,
+        };
+        if let Some(place) = kind.and_then(|kind| aside.get_mut(kind)) {
+            *place = number;
+        }
+    }
+    aside
+}
+
+/// All that is in a file in memory.
+fn read_back(file: &Fd) -> Option<String> {
+    let path = format!("/proc/self/fd/{}", file.number());
+    String::from_utf8(file::read_file(path.as_bytes(), 1 << 20).ok()?).ok()
+}
+
+/// What there is when a script has been compiled: counts, and what lies at hand.
+#[derive(Clone, Copy)]
+pub struct Compiled {
+    counts: Counts,
+    aside: Aside,
+}
+
+impl Compiled {
+    /// The bytes of one.
+    pub const BYTES: usize = BYTES + KINDS * 4;
+
+    /// As it is, in a process of its own that has just compiled; `None` where it is not known what there was before.
+    pub fn now() -> Option<Compiled> {
+        beginning()?;
+        let counts = Counts::now()?;
+        let report = spare::memory_file(c"pyzy-counts")?;
+        // SAFETY: the GIL is held; nobody needs standard error here.
+        unsafe {
+            (libc::dup2(report.number(), 2) == 2).then_some(())?;
+            let tell = capi::sys(c"_debugmallocstats")?;
+            Object::own(ffi::PyObject_CallObject(tell.raw(), std::ptr::null_mut()))?;
+        }
+        Some(Compiled { counts, aside: aside_from(&read_back(&report)?) })
+    }
+
+    /// Comes to it, in a run that has found its code.
+    pub fn set(&self) {
+        const MOST: i64 = 4000;
+        // SAFETY: stored by `Question::hear`, never freed.
+        let before = unsafe { COLD.load(Relaxed).as_ref() }.map_or([0; KINDS], |cold| cold.aside);
+        for (kind, (&wanted, before)) in self.aside.iter().zip(before).enumerate() {
+            if wanted > before {
+                // First those are taken that lie there: so many there will be.
+                let _all: Vec<_> = (0..wanted.min(MOST)).map(|_| make(kind)).collect();
+            }
+        }
+        self.counts.set();
+    }
+
+    /// To be kept.
+    pub fn bytes(&self) -> Vec<u8> {
+        let aside = self.aside.iter().flat_map(|&number| (number as u32).to_le_bytes());
+        self.counts.bytes().into_iter().chain(aside).collect()
+    }
+
+    /// From what `bytes` made.
+    pub fn from_bytes(bytes: &[u8]) -> Option<Compiled> {
+        let (counts, rest) = bytes.split_first_chunk()?;
+        let mut aside = [0; KINDS];
+        for (place, number) in aside.iter_mut().zip(rest.chunks_exact(4)) {
+            *place = u32::from_le_bytes(number.try_into().ok()?).into();
+        }
+        (rest.len() == KINDS * 4).then_some(Compiled { counts: Counts::from_bytes(counts)?, aside })
     }
 }
 
@@ -348,33 +440,9 @@ impl Asked {
             let _ = signal::send(pid, libc::SIGKILL);
         }
         (process::wait(pid) == Ok(0)).then_some(())?;
-        let read = |fd: &Fd| {
-            let path = format!("/proc/self/fd/{}", fd.number());
-            String::from_utf8(file::read_file(path.as_bytes(), 1 << 20).ok()?).ok()
-        };
-        let numbers: Vec<i64> = read(&self.counts)?.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
-        let mut aside = [0; KINDS];
-        for line in read(&self.aside)?.lines() {
-            // `_PyDebugAllocatorStats` (`Objects/obmalloc.c`): a number, "free", a size for tuples, and a name.
-            let mut words = line.split_whitespace();
-            let Some(number) = words.next().and_then(|word| word.parse::<i64>().ok()) else { continue };
-            if words.next() != Some("free") {
-                continue;
-            }
-            let kind = match words.next() {
-                Some("PyDictObjects") => Some(0),
-                Some("PyListObjects") => Some(1),
-                Some(size) => size
-                    .strip_suffix("-sized")
-                    .and_then(|size| size.parse::<usize>().ok())
-                    .filter(|&size| size > 0)
-                    .map(|size| size + 1),
-                None => None,
-            };
-            if let Some(place) = kind.and_then(|kind| aside.get_mut(kind)) {
-                *place = number;
-            }
-        }
+        let numbers = read_back(&self.counts)?;
+        let numbers: Vec<i64> = numbers.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
+        let aside = aside_from(&read_back(&self.aside)?);
         Some(Told { counts: Counts::from_numbers(&numbers)?, aside, more: false })
     }
 }

@@ -551,6 +551,7 @@ impl<'a> Capture<'a> {
                 } else {
                     at += address.wrapping_sub(at) % LARGE;
                     let offset = at;
+                    set_aside(file, offset, length as u64)?;
                     write_pages(file, &bytes[part..part + length], offset)?;
                     at += length as u64;
                     Some(offset - head)
@@ -714,6 +715,19 @@ fn pages_until_zeroes(bytes: &[u8], protection: u32) -> usize {
         at += 1;
     }
     pages
+}
+
+/// Has the file system keep room for what will be mapped: to read a hole of a full tmpfs is a SIGBUS. Where it has no such
+/// call, reading a hole takes no room.
+fn set_aside(file: &File, offset: u64, length: u64) -> std::io::Result<()> {
+    // SAFETY: changes no memory.
+    match unsafe { libc::fallocate(file.as_raw_fd(), 0, offset as libc::off_t, length as libc::off_t) } {
+        0 => Ok(()),
+        _ => match std::io::Error::last_os_error() {
+            error if matches!(error.raw_os_error(), Some(libc::EOPNOTSUPP | libc::ENOSYS | libc::EPERM)) => Ok(()),
+            error => Err(error),
+        },
+    }
 }
 
 /// Writes pages; some zero pages together stay holes. Large pieces become large pieces of the kernel's page cache.

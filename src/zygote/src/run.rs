@@ -7,7 +7,7 @@
 
 use crate::capi::{self, Object, PyCompilerFlags, Symbol};
 use crate::codes::{self, Kept};
-use crate::counts::{self, Counts};
+use crate::counts::{self, Compiled};
 use crate::names::{self, Name};
 use crate::{entry, floor, importer, path0, quiet, spare, warm};
 use libc::{FILE, c_int};
@@ -222,10 +222,10 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
             kept = Some(module);
         } else {
             let value = match compiled {
-                Some(Kept { code, counts }) => {
+                Some(Kept { code, compiled }) => {
                     // pyrun_file, and run_mod (`Python/pythonrun.c`).
                     libc::fclose(file);
-                    counts.inspect(Counts::set);
+                    compiled.inspect(Compiled::set);
                     match capi::PySys_Audit(c"exec".as_ptr(), c"O".as_ptr(), code.raw()) {
                         0 => capi::PyEval_EvalCode(code.raw(), globals, globals),
                         _ => std::ptr::null_mut(),

@@ -90,3 +90,12 @@ case("traceback/deprecation-as-error", "-W error::DeprecationWarning x.py", "imp
 case("traceback/PYTHONWARNINGS", "x.py", "import warnings, sys\nprint(sys.warnoptions)\nwarnings.warn('x')\n", env={"PYTHONWARNINGS": "error::UserWarning,ignore::ImportWarning"})
 case("traceback/PYTHONTRACEMALLOC", "x.py", "import tracemalloc\nprint(tracemalloc.is_tracing(), tracemalloc.get_traceback_limit())\n", env={"PYTHONTRACEMALLOC": "3"}, route=ANY)
 case("traceback/faulthandler-segfault", "-X faulthandler x.py", "import ctypes\nctypes.string_at(1)\n", normal=((r"(?s)Current thread.*", "threads"), (r"(?s)Thread 0x.*", "threads")))
+
+# What a fresh compilation of the file gives or refuses, kept code must as well.
+case("source/utf-8-broken-in-a-comment", "x.py", files={"x.py": b"print(2) # \xff\nprint(3)\n"})
+case("source/utf-8-broken-in-the-last-comment", "x.py", files={"x.py": b"print(2)\n# \xe2\x82"})
+case("source/surrogate-in-a-comment", "x.py", files={"x.py": b"print(2) # \xed\xa0\x80\n"})
+case("source/cookie-behind-a-long-line", "x.py", files={"x.py": b"# " + b"x" * 9000 + b"\n# coding: latin-1\nprint('\xe9')\n"})
+case("source/cookie-of-a-strange-codec", "x.py", files={"x.py": b"# x\n# coding: unicode_escape\nprint(1)\\nprint(2)\n"})
+case("source/single-bytes", "x.py", "import operator\ndef f(): return b'z', (b'y', (b'x',))\nprint(operator.is_(b'a', b'abc'[:1]), f()[0] is b'zz'[1:], f()[1][0] is b'yy'[1:], f()[1][1][0] is b'xx'[1:], b'' is b'x'[1:])\n")
+case("source/warnings-under-other-filters", "x.py", files={"x.py": "assert (1, 'x')\nprint(5 is 5)\n", "lib/sitecustomize.py": "import warnings\nwarnings.filters = list(warnings.filters)\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)

@@ -172,14 +172,15 @@ def many(w):
 @test("codes/collector-counts", each=True)
 def collector_counts(w):
     """When the next collection comes, and which there have been, is as after a cold start: compiled anew, forked, or kept."""
-    tell = "import gc\nprint(*gc.get_count(), *[s['collections'] for s in gc.get_stats()])\n"
+    # How many objects were made: those since the last collection, and a threshold for each.
+    tell = "import gc\nprint(gc.get_count()[0] + (gc.get_threshold()[0] + 1) * sum(s['collections'] for s in gc.get_stats()))\n"
     scripts = [w.script("short.py", tell), w.script("long.py", FUNCTIONS.replace("y for", "y + 1 for") * 3 + tell)]
 
     def told(script, real):
         env = w.env()
         argv = [w.interpreter.path, script] if real else None
         out = subprocess.run(argv, env=env, stdout=subprocess.PIPE, check=True).stdout if real else w.expect(w.call(script), "warm", None).out
-        return [int(word) for word in out.split()]
+        return int(out)
 
     cold = {script: told(script, True) for script in scripts}
     for engine, compile_ in (("restore", None), ("fork", None), ("restore", "wait"), ("fork", "wait")):
@@ -188,6 +189,5 @@ def collector_counts(w):
         w.prime()
         for script in scripts:
             wanted, got = cold[script], told(script, False)
-            equal(got[1:], wanted[1:], "collections (%s)" % engine)
-            # The number of free objects at hand differs by one or two.
-            check(abs(got[0] - wanted[0]) <= 8, "objects made since the last collection", script, engine, got, wanted)
+            # A few free objects more or less lie at hand; a count at zero does not fall.
+            check(abs(got - wanted) <= 20, "objects made", script, engine, compile_, got, wanted)

@@ -230,6 +230,21 @@ def full(w):
     equal(w.zygotes(), [], "zygotes")
 
 
+@test("runtime/full-disk-behind-an-image", "root", "unshare")
+def full_behind(w):
+    """Once an image is there nothing of it needs room any more: reading a hole of a full tmpfs would be a SIGBUS."""
+    w.engine = "restore"
+    work = w.script("work.py", "import gc, json, argparse, decimal\nx = compile('x = [1]\\n' * 20000, 'x', 'exec')\ngc.collect()\nprint('OK')\n")
+    fill = "for i in $(seq 200); do python3 \"$1\" || exit 1; ls \"$XDG_RUNTIME_DIR\"/pyzy/*.image >/dev/null 2>&1 && break; sleep 0.05; done; cat /dev/zero > \"$XDG_RUNTIME_DIR\"/fill 2>/dev/null; "
+    line = "mount -t tmpfs -o mode=700,size=200m tmpfs \"$XDG_RUNTIME_DIR\" || exit 8; " + fill + "export PYZY_LOG=\"$2\"; python3 \"$3\"; e=$?; rm \"$XDG_RUNTIME_DIR\"/fill; \"$4\" stop >/dev/null; exit $e"
+    log = w.work + "/log"
+    child = w.call("-c", line, "sh", w.ok, log, work, w.stage + "/bin/pyzy", program="sh", wrap=("unshare", "-m", "--propagation", "private"), seconds=60)
+    if child.end == "exit 8":
+        raise Skip("cannot mount here")
+    equal((child.end, child.out.splitlines()[-1:], child.err), ("exit 0", [b"OK"], b""), "a run on a full disk")
+    check("route=warm engine=restore" in w.text(log), "a restored run", w.text(log))
+
+
 @test("runtime/no-inodes-left", "root", "unshare")
 def no_inodes(w):
     mount = "mount -t tmpfs -o mode=700,nr_inodes=3 tmpfs '{0}' && mkdir -m 700 '{0}/pyzy' && touch '{0}/x'".format(w.base)

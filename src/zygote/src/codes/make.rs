@@ -5,11 +5,11 @@
 
 use super::{Kept, is_settled, open};
 use crate::capi::{self, Object, PyCompilerFlags};
-use crate::counts::{self, Counts};
+use crate::counts::{self, Compiled};
 use crate::run::FILE_INPUT;
 use crate::{quiet, spare};
 use pyo3::ffi;
-use pyzy_core::codes::{LONGEST, START, Script, WINDOW};
+use pyzy_core::codes::{LONGEST, START, Script, WINDOW, is_plain_text};
 use pyzy_core::start::Start;
 use pyzy_sys::file::{self, Fd};
 use pyzy_sys::{process, signal};
@@ -129,6 +129,7 @@ fn content(script: &Script, now: bool) -> Option<Vec<u8>> {
 }
 
 fn compiled(source: &[u8], path: &[u8]) -> Option<Vec<u8>> {
+    is_plain_text(source).then_some(())?;
     let (text, name) = (CString::new(source).ok()?, CString::new(path).ok()?);
     // SAFETY: the GIL is held; live objects; the bytes that are given live as long as their object.
     unsafe {
@@ -139,7 +140,7 @@ fn compiled(source: &[u8], path: &[u8]) -> Option<Vec<u8>> {
         // Before anything else, as in a run.
         counts::begin();
         let first = Object::own(compile(&mut flags));
-        let counts = counts::beginning().and_then(|_| Counts::now());
+        let there = Compiled::now();
         drop(first?);
         let globals = Object::own(ffi::PyDict_New())?;
         ffi::PyDict_SetItemString(globals.raw(), c"__builtins__".as_ptr(), ffi::PyEval_GetBuiltins());
@@ -147,13 +148,16 @@ fn compiled(source: &[u8], path: &[u8]) -> Option<Vec<u8>> {
         Object::own(ffi::PyEval_EvalCode(own.raw(), globals.raw(), globals.raw()))?;
         let function = |name: &CStr| Object::share(ffi::PyDict_GetItemString(globals.raw(), name.as_ptr()));
         let (strict, kept) = (function(c"strict")?, function(c"kept")?);
-        Object::own(ffi::PyObject_CallObject(strict.raw(), std::ptr::null_mut()))?;
+        let is_strict = Object::own(ffi::PyObject_CallObject(strict.raw(), std::ptr::null_mut()))?;
+        (is_strict.raw() == ffi::Py_True()).then_some(())?;
         let code = Object::own(compile(&mut flags))?;
         let arguments = Object::own(ffi::PyTuple_Pack(1, code.raw()))?;
-        let data = Object::own(ffi::PyObject_CallObject(kept.raw(), arguments.raw()))?;
-        (ffi::PyBytes_Check(data.raw()) != 0).then_some(())?;
-        let (at, length) = (ffi::PyBytes_AsString(data.raw()), ffi::PyBytes_Size(data.raw()));
-        Some(Kept::bytes(counts, std::slice::from_raw_parts(at.cast::<u8>(), length as usize)))
+        let answer = Object::own(ffi::PyObject_CallObject(kept.raw(), arguments.raw()))?;
+        (ffi::PyTuple_Check(answer.raw()) != 0).then_some(())?;
+        let [data, has_single] = [0, 1].map(|at| ffi::PyTuple_GetItem(answer.raw(), at));
+        let (at, length) = (ffi::PyBytes_AsString(data), ffi::PyBytes_Size(data));
+        let data = std::slice::from_raw_parts(at.cast::<u8>(), length as usize);
+        Some(Kept::bytes(there, has_single == ffi::Py_True(), data))
     }
 }
 
