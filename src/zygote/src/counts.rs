@@ -211,7 +211,7 @@ impl Question<'_> {
     }
 }
 
-/// In the zygote, and in its child before the capture: comes to the numbers of a cold start. Where that fails they are what they come to.
+/// In the zygote, and in its child before it fills the holes of its memory: comes to the numbers of a cold start. Where that fails they are what they come to.
 pub fn settle(prepared: &Prepared) {
     intend(find(prepared));
 }
@@ -398,6 +398,10 @@ impl Asked {
         let pid = unsafe {
             let pid = libc::fork();
             if pid == 0 {
+                let image = start.image.map_or(-1, |image| image.lock);
+                for ours in [start.descriptor, start.log, image] {
+                    libc::fcntl(ours, libc::F_SETFD, libc::FD_CLOEXEC);
+                }
                 for fd in [&self.script, &self.counts] {
                     libc::fcntl(fd.number(), libc::F_SETFD, 0);
                 }

@@ -6,12 +6,12 @@
 //! forked before anybody's request was read.
 
 use crate::capi::{self, Object};
+use crate::codes;
 use crate::entry;
 use crate::places;
 use crate::spare;
 use crate::warm::asleep;
 use crate::worker::{self, Prepared};
-use crate::{codes, counts};
 use pyo3::ffi;
 use pyzy_core::fresh::Table;
 use pyzy_core::image::{self, EXECUTE, Machine, Numbers, PAGE, Parts, Patch, READ, Range, Region, TRIAL, Value, WRITE};
@@ -117,7 +117,6 @@ impl Maker<'_> {
         }
         let table = Table::decode(self.start.table).ok_or("no freshness table")?;
         self.prepared.warm_up().ok_or_else(|| format!("cannot rehearse: {}", worker::take_exception()))?;
-        counts::settle(self.prepared);
         entry::note(self.prepared)?;
         codes::prepare_trial(&trial_script(&self.word())).ok_or("cannot compile")?;
         let file = File::options()

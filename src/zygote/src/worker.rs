@@ -134,6 +134,7 @@ impl Prepared {
         adopt::drop_unused();
         self.adopter.make_ready();
         let _ = signal::ignored();
+        counts::settle(self);
         holes::fill();
         Some(())
     }
