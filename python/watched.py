@@ -203,9 +203,18 @@ def look_at_names(name, prefix, space, before):
             before.pop(key, None)
             before.update({} if new is MISSING else {key: new})
         else:
-            accuse(f"changes {name}.{prefix}{key}")
+            if not is_as_good(old, new):
+                accuse(f"changes {name}.{prefix}{key}")
             space.pop(key, None)
             space.update({} if old is MISSING else {key: old})
+
+
+def is_as_good(old, new):
+    """The same once more, as `time.tzset` makes it of `time.tzname`."""
+    plain = (str, bytes, int, float)
+    if type(old) is tuple and type(new) is tuple:
+        return len(old) == len(new) and all(map(is_as_good, old, new))
+    return type(old) is type(new) and type(old) in plain and repr(old) == repr(new)
 
 
 MISSING = object()

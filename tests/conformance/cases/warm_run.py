@@ -180,3 +180,6 @@ for module, name in (("_bootstrap", "_load_unlocked"), ("_bootstrap", "_find_and
         {"late": True, "other": False},
         preload="early,late,other",
     )
+# As `time.tzset` sets time.tzname, which pandas has called: to the same once more, and to something else.
+for name, value, warm in (("same", "(time.tzname[0], time.tzname[1])", True), ("other", "(time.tzname[0], 'MINE')", False)):
+    package("settings/tzname-" + name, {"mine.py": "import time\ntime.tzname = %s\nV = 1\n" % value, "good.py": "V = 2\n"}, "import good, mine, time\nprint(mine.V, time.tzname, time.timezone)\n", {"mine": warm, "good": True}, preload="mine,good")
