@@ -13,7 +13,6 @@ use crate::worker::Prepared;
 use pyo3::ffi;
 use pyzy_core::start::{NO_SCRIPT, Start};
 use pyzy_sys::file::{self, Fd};
-use pyzy_sys::net::{self, Wait};
 use pyzy_sys::{process, signal};
 use std::ffi::CString;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
@@ -297,10 +296,9 @@ fn aside_from(text: &str) -> Aside {
     aside
 }
 
-/// All that is in a file in memory.
-fn read_back(file: &Fd) -> Option<String> {
-    let path = format!("/proc/self/fd/{}", file.number());
-    String::from_utf8(file::read_file(path.as_bytes(), 1 << 20).ok()?).ok()
+/// The text in a file in memory.
+fn text_of(file: &Fd) -> Option<String> {
+    String::from_utf8(spare::read_back(file)).ok()
 }
 
 /// What there is when a script has been compiled: counts, and what lies at hand.
@@ -325,7 +323,7 @@ impl Compiled {
             let tell = capi::sys(c"_debugmallocstats")?;
             Object::own(ffi::PyObject_CallObject(tell.raw(), std::ptr::null_mut()))?;
         }
-        Some(Compiled { counts, aside: aside_from(&read_back(&report)?) })
+        Some(Compiled { counts, aside: aside_from(&text_of(&report)?) })
     }
 
     /// Comes to it, in a run that has found its code.
@@ -424,10 +422,9 @@ impl Asked {
         let path = self.path();
         // SAFETY: the zygote has one thread, which holds the GIL.
         let pid = unsafe {
-            spare::fork(|| {
+            spare::fork_bound(|| {
                 libc::dup2(self.aside.number(), 2);
                 libc::lseek(2, 0, libc::SEEK_SET);
-                let _ = signal::set_mask(0);
                 if prepared.rehearse().is_some()
                     && let Some(script) = Script::prepare(path.as_bytes(), prepared.path0)
                 {
@@ -439,14 +436,10 @@ impl Asked {
     }
 
     fn told(&self, pid: i32) -> Option<Told> {
-        let handle = signal::process_handle(pid).ok()?;
-        if !matches!(net::wait(&mut [Wait::readable(handle.number())], Some(PATIENCE)), Ok(1)) {
-            let _ = signal::send(pid, libc::SIGKILL);
-        }
-        (process::wait(pid) == Ok(0)).then_some(())?;
-        let numbers = read_back(&self.counts)?;
+        (spare::await_end(pid, PATIENCE)? == 0).then_some(())?;
+        let numbers = text_of(&self.counts)?;
         let numbers: Vec<i64> = numbers.split(' ').map(str::parse).collect::<Result<_, _>>().ok()?;
-        let aside = aside_from(&read_back(&self.aside)?);
+        let aside = aside_from(&text_of(&self.aside)?);
         Some(Told { counts: Counts::from_numbers(&numbers)?, aside, more: false })
     }
 }

@@ -17,8 +17,7 @@ use pyzy_core::fresh::Table;
 use pyzy_core::image::{self, EXECUTE, Machine, Numbers, PAGE, Parts, Patch, READ, Range, Region, TRIAL, Value, WRITE};
 use pyzy_core::start::{ImageStart, LABEL, Start};
 use pyzy_core::version::VERSION;
-use pyzy_sys::file::{self, Fd};
-use pyzy_sys::net::{self, Wait};
+use pyzy_sys::file;
 use pyzy_sys::{arch, process, signal};
 use std::ffi::{CString, OsStr};
 use std::fs::File;
@@ -53,12 +52,7 @@ impl Imager {
         let zygote = process::id();
         // SAFETY: the zygote has one thread, which holds the GIL.
         let pid = unsafe {
-            spare::fork(|| {
-                let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
-                if process::parent_id() != zygote {
-                    return;
-                }
-                let _ = signal::set_mask(0);
+            spare::fork_bound(|| {
                 let _ = file::fcntl(image.lock, libc::F_SETFD, libc::FD_CLOEXEC as usize);
                 let name = |suffix: &str| file_name(start, &image, suffix);
                 let new = unfinished(start, &image, process::id());
@@ -195,12 +189,12 @@ impl Maker<'_> {
             format!("/proc/self/fd/{}", script.number()).into_bytes(),
         ];
         let code = self.run(&arguments, output.number(), &[script.number(), report.number()])?;
-        let said = read_back(&output);
+        let said = spare::read_back(&output);
         if code != 0 || said != as_printed(&format!("{word}\n")).ok_or("cannot tell what a script would print")? {
             let said = String::from_utf8_lossy(&said).trim().chars().take(300).collect::<String>();
             return Err(format!("a trial restore ended with status {code:#x} and said '{said}'"));
         }
-        Ok(if learn { ranges(&read_back(&report)) } else { Vec::new() })
+        Ok(if learn { ranges(&spare::read_back(&report)) } else { Vec::new() })
     }
 
     /// Runs the launcher with standard output and error in a file; gives the wait status.
@@ -226,13 +220,7 @@ impl Maker<'_> {
                 libc::_exit(127)
             }
         }
-        let handle = signal::process_handle(pid).map_err(|e| e.to_string())?;
-        if !matches!(net::wait(&mut [Wait::readable(handle.number())], Some(TRIAL_TIME)), Ok(1)) {
-            let _ = signal::send(pid, libc::SIGKILL);
-            let _ = process::wait(pid);
-            return Err("a trial restore takes too long".into());
-        }
-        process::wait(pid).map_err(|e| e.to_string())
+        spare::await_end(pid, TRIAL_TIME).ok_or_else(|| "a trial restore takes too long".into())
     }
 
     /// Removes images, the least recently used first, until all of them and this one fit.
@@ -293,10 +281,6 @@ fn as_printed(text: &str) -> Option<Vec<u8>> {
         (ffi::PyBytes_AsStringAndSize(bytes.raw(), &mut start, &mut size) == 0).then_some(())?;
         Some(std::slice::from_raw_parts(start.cast::<u8>(), size as usize).to_vec())
     }
-}
-
-fn read_back(file: &Fd) -> Vec<u8> {
-    file::read_file(format!("/proc/self/fd/{}", file.number()).as_bytes(), 1 << 20).unwrap_or_default()
 }
 
 /// `/proc/self/auxv`: the vector as the kernel made it; getauxval gives what glibc has made of it.

@@ -36,6 +36,34 @@ pub unsafe fn fork(child: impl FnOnce()) -> i32 {
     }
 }
 
+/// As [`fork`]; the child ends with this process, and no signal is blocked in it.
+///
+/// # Safety
+/// As there.
+pub unsafe fn fork_bound(child: impl FnOnce()) -> i32 {
+    let parent = process::id();
+    // SAFETY: the caller's promise.
+    unsafe {
+        fork(|| {
+            let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
+            if process::parent_id() == parent {
+                let _ = signal::set_mask(0);
+                child();
+            }
+        })
+    }
+}
+
+/// Waits for a child and gives its wait status; `None` if it had to be killed after so many nanoseconds.
+pub fn await_end(pid: i32, patience: i64) -> Option<i32> {
+    let handle = signal::process_handle(pid).ok()?;
+    let in_time = matches!(net::wait(&mut [Wait::readable(handle.number())], Some(patience)), Ok(1));
+    if !in_time {
+        let _ = signal::send(pid, libc::SIGKILL);
+    }
+    process::wait(pid).ok().filter(|_| in_time)
+}
+
 /// A worker that waits for its request.
 pub struct Spare {
     /// Its process id.
@@ -143,16 +171,9 @@ fn rehearse(prepared: &Prepared) -> Option<Vec<(usize, usize)>> {
             }
         })
     };
-    let ended = signal::process_handle(pid).ok()?;
     // A rehearsal that hangs must not keep a zygote from serving.
-    if !matches!(net::wait(&mut [Wait::readable(ended.number())], Some(5_000_000_000)), Ok(1)) {
-        let _ = signal::send(pid, libc::SIGKILL);
-    }
-    if process::wait(pid).ok()? != 0 {
-        return None;
-    }
-    let path = format!("/proc/self/fd/{}", report.number());
-    let bytes = file::read_file(path.as_bytes(), 1 << 20).ok()?;
+    (await_end(pid, 5_000_000_000)? == 0).then_some(())?;
+    let bytes = read_back(&report);
     Some(runs(bytes.chunks_exact(8).map(|c| usize::from_ne_bytes(c.try_into().unwrap_or_default()))))
 }
 
@@ -161,6 +182,11 @@ pub fn memory_file(name: &std::ffi::CStr) -> Option<Fd> {
     // SAFETY: a C string.
     let fd = unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_CLOEXEC) };
     (fd >= 0).then(|| Fd::own(fd))
+}
+
+/// All that was written to a file in memory.
+pub fn read_back(file: &Fd) -> Vec<u8> {
+    file::read_file(format!("/proc/self/fd/{}", file.number()).as_bytes(), 1 << 20).unwrap_or_default()
 }
 
 /// The private writable parts of this process's memory.

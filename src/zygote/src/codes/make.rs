@@ -3,7 +3,7 @@
 //! Owns which wishes are granted, and the one child at a time that compiles: a script is read there, and never run.
 //! Who asks names a file and what it looks like; the child opens it itself, and keeps nothing of any other.
 
-use super::{Kept, is_settled, open};
+use super::{Kept, LONGEST as LONGEST_SCRIPT, is_settled, open};
 use crate::capi::{self, Object, PyCompilerFlags};
 use crate::counts::{self, Compiled};
 use crate::run::FILE_INPUT;
@@ -75,15 +75,9 @@ impl Maker {
             return;
         }
         let Some(Wish { path, facts, run }) = self.waiting.pop_front() else { return };
-        let zygote = process::id();
         // SAFETY: the zygote has one thread, which holds the GIL.
         let pid = unsafe {
-            spare::fork(|| {
-                let _ = process::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL as usize);
-                if process::parent_id() != zygote {
-                    return;
-                }
-                let _ = signal::set_mask(0);
+            spare::fork_bound(|| {
                 libc::alarm(TIME);
                 libc::nice(10);
                 let script = Script { path: &path, facts };
@@ -120,7 +114,7 @@ fn content(script: &Script, now: bool) -> Option<Vec<u8>> {
     let opened = file::open(script.path, libc::O_RDONLY | libc::O_NONBLOCK | libc::O_NOCTTY, 0).ok()?;
     let is_it =
         || file::fstat(opened.number()).is_ok_and(|stat| stat.facts() == script.facts && (now || is_settled(&stat)));
-    is_it().then_some(())?;
+    (is_it() && script.facts[3] <= LONGEST_SCRIPT).then_some(())?;
     let source = file::read_all(opened.number(), script.facts[3] as usize + 1).ok()?;
     // Whoever writes to it now leaves it in this state with other times.
     (is_it() && source.len() as u64 == script.facts[3]).then_some(())?;
