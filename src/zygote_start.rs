@@ -379,8 +379,7 @@ impl Starter<'_> {
         }
         let is_named = |path: &[u8]| !matches!(file::lstat(path), Err(Errno(libc::ENOENT)));
         let mut paths = fresh::without_redundant(&paths, |path| file::facts(path).is_some(), is_named);
-        // Who checks them goes by way of a directory where many lie in it.
-        paths.sort_by_key(|(path, _)| path.iter().rposition(|&b| b == b'/').map(|slash| &path[..slash]));
+        fresh::sort(&mut paths);
         let variables = report.env_names.iter().map(|name| (&name[..], self.variable(name))).collect();
         Ok(Table { nonce: nonce()?, paths, variables }.encode())
     }

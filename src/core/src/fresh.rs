@@ -88,6 +88,11 @@ impl<'a> Table<'a> {
     }
 }
 
+/// Paths of one directory side by side: who checks many of them goes by way of it.
+pub fn sort(paths: &mut [(&[u8], Facts)]) {
+    paths.sort_by_key(|(path, _)| path.iter().rposition(|&b| b == b'/').map(|slash| &path[..slash]));
+}
+
 /// Leaves out of the paths of a table what the others say already: below something absent nothing is there, and in a
 /// directory whose facts are kept no name appears without a change of its times (`man 7 inode`). `exists` tells whether
 /// a path leads anywhere, `is_named` whether its last name is there, be it of a link that leads nowhere.

@@ -11,7 +11,7 @@ use crate::page::{self as status, StatusPage};
 use crate::spare::{self, Spare};
 use crate::warm::learn;
 use crate::worker::{self, Prepared};
-use pyzy_core::fresh::{Facts, Table};
+use pyzy_core::fresh::{self, Facts, Table};
 use pyzy_core::key::Key;
 use pyzy_core::page::{self, State};
 use pyzy_core::reason::Reason;
@@ -135,6 +135,7 @@ fn modules_of(start: &Start, key: &Key) -> Vec<u8> {
 fn extended(table: &[u8], more: &[(Vec<u8>, Facts)]) -> Vec<u8> {
     let Some(mut decoded) = Table::decode(table) else { return table.to_vec() };
     decoded.paths.extend(more.iter().map(|(path, facts)| (&path[..], *facts)));
+    fresh::sort(&mut decoded.paths);
     decoded.encode()
 }
 
