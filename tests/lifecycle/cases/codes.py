@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 
+from cases.quiet import calls_of_a_worker
 from harness.proc import until
 from harness.test import check, equal, test
 
@@ -29,7 +30,11 @@ def is_read(w, script, out, *args, **more):
     """Is the script's source read in a run?"""
     trace = w.work + "/trace"
     w.expect(w.call(*args, script, wrap=("strace", "-o", trace), **more), "warm", out)
-    text = w.text(trace)
+    return reads(w.text(trace), script)
+
+
+def reads(text, script):
+    """Do these system calls open the script as a run does, and read it?"""
     opened = re.search(r'^openat\(AT_FDCWD, "%s", O_RDONLY\|O_CLOEXEC\) = (\d+)$' % re.escape(os.path.realpath(script)), text, re.M)
     check(opened, "the script was opened", text)
     return "\nread(%s, " % opened.group(1) in text[opened.end():].split("\nclose(%s)" % opened.group(1))[0]
@@ -56,6 +61,17 @@ def kept(w):
     check(is_read(w, old, said, env={"PYZY_COMPILE": "1"}), "PYZY_COMPILE=1 has it compiled")
     w.stop_zygotes()
     until(lambda: not glob.glob(w.runtime + "/*.codes"), "it to go with the zygote")
+
+
+@test("codes/forked", "strace", each=True)
+def forked(w):
+    """A worker that was forked begins with kept code as well."""
+    w.changes["PYZY_COMPILE"] = "wait"
+    w.prime()
+    script = w.script("forked.py", FUNCTIONS + "print('OK')\n")
+    check(not reads(calls_of_a_worker(w, script, "openat,read,close,exit_group"), script), "what is kept is used")
+    w.changes["PYZY_COMPILE"] = "1"
+    check(reads(calls_of_a_worker(w, script, "openat,read,close,exit_group"), script), "PYZY_COMPILE=1 has it compiled")
 
 
 @test("codes/edits", "strace", each=True)

@@ -9,20 +9,24 @@ from harness.test import Skip, check, equal, test
 LOUD = "class C:\n    def __del__(self):\n        pass\n"
 
 
-def finalises(w, name, text):
-    """Runs a script in a worker whose system calls are watched: finalising puts SIGINT's handler back."""
-    script = w.script(name, text)
+def calls_of_a_worker(w, script, wanted="rt_sigaction,exit_group"):
+    """Runs a script in a worker whose system calls are watched."""
     zygote = w.zygote()
     spare = until(lambda: proc.children(zygote), "a spare worker")[0]
-    trace = w.work + "/" + name + ".trace"
-    tracer = subprocess.Popen(["strace", "-o", trace, "-e", "trace=rt_sigaction,exit_group", "-p", str(spare)], stderr=subprocess.DEVNULL)
+    trace = script + ".trace"
+    tracer = subprocess.Popen(["strace", "-o", trace, "-e", "trace=" + wanted, "-p", str(spare)], stderr=subprocess.DEVNULL)
     w.known.add(tracer.pid)
     until(lambda: proc.status(spare, "TracerPid") == str(tracer.pid), "strace to watch")
     w.warm(script)
     tracer.wait(20)
     calls = w.text(trace)
     check("exit_group" in calls, "the spare ran the script:\n" + calls)
-    return "rt_sigaction(SIGINT" in calls
+    return calls
+
+
+def finalises(w, name, text):
+    """Finalising puts SIGINT's handler back."""
+    return "rt_sigaction(SIGINT" in calls_of_a_worker(w, w.script(name, text))
 
 
 @test("quiet/which-end", "strace", each=True)
