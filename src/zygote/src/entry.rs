@@ -8,6 +8,7 @@
 
 use crate::cellar::{Cellar, Room};
 use crate::image;
+use crate::stack;
 use crate::worker::{self, Prepared};
 use pyo3::ffi;
 use pyzy_core::image::Call;
@@ -82,7 +83,7 @@ pub fn note(prepared: &Prepared) -> Result<(), String> {
         stack,
         python_number: python_number(),
         limit,
-        cellar: image::stack_end().and_then(|end| Cellar::find(end as usize)),
+        cellar: stack::stack_end().and_then(|end| Cellar::find(end as usize)),
     };
     NOTES.store(Box::into_raw(Box::new(notes)), Relaxed);
     Ok(())

@@ -31,6 +31,7 @@ mod quiet;
 mod run;
 mod serve;
 mod spare;
+mod stack;
 mod trace;
 mod warm;
 mod watchers;

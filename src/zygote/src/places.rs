@@ -21,7 +21,7 @@ fn ranges() -> Option<[Range<u64>; 2]> {
         Some(u64::from_str_radix(start, 16).ok()?..u64::from_str_radix(end, 16).ok()?)
     };
     let stack = named(b"[stack]")?;
-    let tables = crate::image::stack_end().filter(|end| stack.contains(end))?;
+    let tables = crate::stack::stack_end().filter(|end| stack.contains(end))?;
     Some([named(b"[vdso]")?, tables..stack.end])
 }
 
