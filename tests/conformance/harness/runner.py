@@ -24,7 +24,7 @@ from .world import Interpreter, World, snapshot
 PROMPT = rb"@> \Z"
 PENDING = {"no-zygote", "no-image", "stale", "silent", "busy", "closed"}  # worth another try
 STARTED = {"no-zygote", "no-image", "stale"}  # something is on its way
-CHANGED = "a file has changed: "
+CHANGED = re.compile(r"(?:a file|a directory of sys\.path) has changed: (/[^:]*): [^']*")
 IN_VAIN, VAIN_SECONDS = 5, 5.0  # starters that end without a word for that long: nothing will come of them
 ABSENT = {"no-image": "no-zygote"}  # each engine's word for "there is none yet"
 PRIME_SECONDS = 20.0
@@ -175,10 +175,11 @@ class Runner:
 
     def judge(self, case: Case) -> List[str]:
         """Run a case cold and warm; returns complaints, none when all is equal. A file of the interpreter's own may change at any time, by
-        anybody: imports that were cold for that alone, and right, are asked for once more, and it is said which file it was."""
+        anybody: imports that were cold for that alone, and right, are asked for once more, and it is said which file it was, and how."""
         complaints = self._judge(case)
-        if len(complaints) == 1 and complaints[0].startswith("imports: ") and CHANGED in complaints[0]:
-            print("again    %-8s %s: %s" % (self.interpreter.full, case.name, complaints[0].split(CHANGED)[1].split("'")[0]), flush=True)
+        changed = CHANGED.search(complaints[0]) if len(complaints) == 1 and complaints[0].startswith("imports: ") else None
+        if changed and not changed.group(1).startswith(self.warm.root + "/"):
+            print("again    %-8s %s: %s" % (self.interpreter.full, case.name, changed.group(0)), flush=True)
             complaints = self._judge(case)
         return complaints
 

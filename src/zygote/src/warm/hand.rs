@@ -9,7 +9,7 @@ use super::abstracts;
 use super::asleep;
 use super::definitions;
 use super::foreign;
-use super::node::{Counts, Event, Node, Place, State, referent};
+use super::node::{self, Counts, Event, Node, Place, State, referent};
 use super::subclasses::Turn;
 use super::world::{self, Answer, Reach, World};
 use crate::capi::Object;
@@ -350,24 +350,18 @@ impl Plan<'_> {
             _ => None,
         };
         let directories: Vec<Option<Fd>> = counts.into_iter().zip(entries).map(open).collect();
-        let is_same = |&at: &usize| {
-            let place = &places[at];
+        for place in self.files.iter().map(|&at| &places[at]) {
             let now = match directories.get(place.entry) {
                 Some(Some(directory)) => {
                     file::facts_below(directory.number(), &place.path[entries[place.entry].1.len() + 1..])
                 }
                 _ => file::facts(&place.path),
             };
-            place.is_same(now)
-        };
-        match self.files.iter().find(|at| !is_same(at)) {
-            None => Ok(()),
-            // Told once in a run, or a few times.
-            Some(&at) => {
-                let path = String::from_utf8_lossy(&places[at].path);
-                Err(Box::leak(format!("a file has changed: {path}").into_boxed_str()))
+            if !place.is_same(now) {
+                return Err(node::changed("a file has changed", &place.path, place.facts, now));
             }
         }
+        Ok(())
     }
 
     /// It is in `sys.modules`: is it what we know, and what it was?

@@ -38,6 +38,23 @@ impl Place {
     }
 }
 
+/// Says which path is not as it was, and in what. Told once in a run, or a few times.
+pub fn changed(what: &str, path: &[u8], before: Facts, now: Facts) -> &'static str {
+    const NAMES: [&str; 6] = ["device", "inode", "mode", "size", "mtime", "ctime"];
+    let how = match (before, now) {
+        (Some(before), Some(now)) => {
+            let differing = (0..NAMES.len()).filter(|&at| before[at] != now[at]);
+            differing
+                .map(|at| format!("{} was {}, is {}", NAMES[at], before[at], now[at]))
+                .collect::<Vec<_>>()
+                .join(", ")
+        }
+        (None, _) => "was not there".to_string(),
+        (_, None) => "is gone".to_string(),
+    };
+    Box::leak(format!("{what}: {}: {how}", String::from_utf8_lossy(path)).into_boxed_str())
+}
+
 /// What a module is in this process.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum State {

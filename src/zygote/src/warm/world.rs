@@ -4,7 +4,7 @@
 //! whether it is still so: finders, hooks, classes, `sys.path`. What was added to `sys.path`
 //! is searched for names that are kept warm; what was there is looked at by `stat`.
 
-use super::node::{Content, Node, text};
+use super::node::{self, Content, Node, text};
 use super::record::item;
 use crate::capi::{self, Object};
 use crate::quiet::Layout;
@@ -391,8 +391,9 @@ impl World {
                 }
                 if let Some((_, path, facts)) = known {
                     base += 1;
-                    if file::facts(path) != *facts {
-                        return Err("a directory of sys.path has changed");
+                    let now = file::facts(path);
+                    if now != *facts {
+                        return Err(node::changed("a directory of sys.path has changed", path, *facts, now));
                     }
                 }
             }
