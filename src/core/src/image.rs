@@ -490,7 +490,7 @@ pub struct Call {
     pub commit: usize,
     /// For a rehearsal: the descriptor that the touched pages are written to; else negative.
     pub report: isize,
-    /// The launcher's own memory that comes from its file, begin and end: of no use after the hand-off.
+    /// The launcher's own memory, begin and end, as far as it is of no use after the hand-off.
     pub launcher: [usize; 2],
     /// The real interpreter's path, a C string; 0 for a trial.
     pub interpreter: usize,

@@ -160,7 +160,7 @@ pub fn trial(arguments: &Arguments) -> ! {
             fail: fail_trial as *const () as usize,
             commit: commit_trial as *const () as usize,
             report,
-            launcher: own_file(),
+            launcher: own_memory(true),
             interpreter: 0,
             layout: 0,
         };
@@ -253,21 +253,24 @@ impl Tables {
             fail: fail as *const () as usize,
             commit: commit as *const () as usize,
             report,
-            launcher: own_file(),
+            // The allocator's memory is needed for as long as the tables are, which is for ever.
+            launcher: own_memory(self.argv.is_some() || self.environ.is_some()),
             interpreter: 0,
             layout: 0,
         }
     }
 }
 
-/// Where the parts of this program lie that were mapped from its file: code, constants, and variables with a value at
-/// start. What was allocated lies behind them, on pages of its own.
-fn own_file() -> [usize; 2] {
+/// Where this program lies: code, constants and variables; the allocator's memory, on pages of its own behind those
+/// that were mapped from the file, is left out if it is needed yet.
+fn own_memory(is_needed: bool) -> [usize; 2] {
     unsafe extern "C" {
         static __executable_start: u8;
         static edata: u8;
+        static end: u8;
     }
-    [&raw const __executable_start as usize, (&raw const edata as usize).next_multiple_of(image::PAGE as usize)]
+    let last = if is_needed { &raw const edata } else { &raw const end };
+    [&raw const __executable_start as usize, (last as usize).next_multiple_of(image::PAGE as usize)]
 }
 
 /// Who calls, and with what.

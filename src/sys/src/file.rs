@@ -3,6 +3,7 @@
 use crate::arch::syscall;
 use crate::{Errno, Result, check, with_path};
 use alloc::vec::Vec;
+use core::mem::MaybeUninit;
 use libc::{AT_FDCWD, O_CLOEXEC};
 
 /// A descriptor that this process opened and will close.
@@ -226,7 +227,7 @@ pub fn fstat(fd: i32) -> Result<Stat> {
 
 /// The text of a symbolic link.
 pub fn readlink(path: &[u8]) -> Result<Vec<u8>> {
-    let mut buffer = [0u8; libc::PATH_MAX as usize];
+    let mut buffer = path_buffer();
     let length = with_path(path, |p| {
         // SAFETY: `p` is NUL-terminated and the buffer writable for its length.
         check(unsafe {
@@ -236,7 +237,8 @@ pub fn readlink(path: &[u8]) -> Result<Vec<u8>> {
             )
         })
     })?;
-    Ok(buffer[..length].to_vec())
+    // SAFETY: the kernel has written that many bytes.
+    Ok(unsafe { written(&buffer, length) }.to_vec())
 }
 
 /// May this process, by its effective ids, access the file so (`R_OK`, `X_OK`)?
@@ -260,14 +262,32 @@ pub fn access(path: &[u8], mode: i32) -> Result<()> {
 
 /// The working directory's path.
 pub fn current_dir() -> Result<Vec<u8>> {
-    let mut buffer = [0u8; libc::PATH_MAX as usize];
+    let mut buffer = path_buffer();
     // SAFETY: the buffer is writable for its length.
     let length = check(unsafe { syscall(libc::SYS_getcwd, [buffer.as_mut_ptr() as usize, buffer.len(), 0, 0, 0, 0]) })?;
+    // SAFETY: the kernel has written that many bytes.
+    let path = unsafe { written(&buffer, length) };
     // The length counts the NUL; "(unreachable)" prefixes a directory outside the root (man 2 getcwd).
-    if length < 2 || buffer[0] != b'/' {
+    if length < 2 || path[0] != b'/' {
         return Err(Errno(libc::ENOENT));
     }
-    Ok(buffer[..length - 1].to_vec())
+    Ok(path[..length - 1].to_vec())
+}
+
+type PathBuffer = [MaybeUninit<u8>; libc::PATH_MAX as usize];
+
+/// Room for any path on the stack: what is not needed of it is not touched, and costs no page.
+const fn path_buffer() -> PathBuffer {
+    [const { MaybeUninit::uninit() }; libc::PATH_MAX as usize]
+}
+
+/// What has been written of a buffer.
+///
+/// # Safety
+/// That many bytes have been written.
+unsafe fn written(buffer: &PathBuffer, length: usize) -> &[u8] {
+    // SAFETY: the caller's promise.
+    unsafe { core::slice::from_raw_parts(buffer.as_ptr().cast(), length) }
 }
 
 /// The names in a directory, without `.` and `..`.

@@ -148,7 +148,7 @@ extern "C" fn enter(call: &Call) -> ! {
     // SAFETY: the launcher's own function.
     let commit: extern "C" fn() = unsafe { std::mem::transmute(call.commit) };
     commit();
-    // SAFETY: of the launcher only what it has allocated is used from here on.
+    // SAFETY: of the launcher only its tables are used from here on, if there are any.
     unsafe { leave_launcher(call) };
     script.run_and_exit(mask)
 }
@@ -161,13 +161,14 @@ extern "C" fn enter(call: &Call) -> ! {
 /// The hand-off has happened.
 unsafe fn leave_launcher(call: &Call) {
     let [start, end] = call.launcher;
-    // SAFETY: the launcher's call; the path and the layout are allocated or on the stack.
+    // SAFETY: the launcher's call; the path is the launcher's, the layout lies on the stack.
     unsafe {
-        if memory::unmap(start, end).is_err() || call.interpreter == 0 {
+        let path = (call.interpreter != 0).then(|| CStr::from_ptr(call.interpreter as *const libc::c_char).to_bytes());
+        let file = path.and_then(|path| file::open(path, libc::O_RDONLY | libc::O_NOCTTY, 0).ok());
+        if memory::unmap(start, end).is_err() {
             return;
         }
-        let path = CStr::from_ptr(call.interpreter as *const libc::c_char).to_bytes();
-        if let Ok(file) = file::open(path, libc::O_RDONLY | libc::O_NOCTTY, 0) {
+        if let Some(file) = file {
             let layout = *(call.layout as *const Layout);
             // The auxiliary vector is as it was set; the heap has grown since.
             let brk = [layout.brk[0], libc::sbrk(0) as u64];

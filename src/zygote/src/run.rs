@@ -14,6 +14,7 @@ use libc::{FILE, c_int};
 use pyo3::ffi;
 use pyzy_sys::signal;
 use std::ffi::{CStr, CString};
+use std::mem::MaybeUninit;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 
 /// `Py_file_input`
@@ -561,10 +562,10 @@ fn directory_of(argument: &[u8]) -> Vec<u8> {
 
 fn real_path(path: &[u8]) -> Option<Vec<u8>> {
     let path = CString::new(path).ok()?;
-    let mut buffer = [0 as libc::c_char; libc::PATH_MAX as usize];
+    let mut buffer = [const { MaybeUninit::<libc::c_char>::uninit() }; libc::PATH_MAX as usize];
     // SAFETY: the buffer is PATH_MAX long, as realpath wants it.
     unsafe {
-        let got = libc::realpath(path.as_ptr(), buffer.as_mut_ptr());
+        let got = libc::realpath(path.as_ptr(), buffer.as_mut_ptr().cast());
         (!got.is_null()).then(|| CStr::from_ptr(got).to_bytes().to_vec())
     }
 }
