@@ -102,11 +102,12 @@ impl Head {
         self.bytes.get(offset..offset + 8).and_then(|b| b.try_into().ok()).map_or(0, u64::from_le_bytes)
     }
 
-    /// Has it served its time, or its runs?
+    /// Has it served its time, or its runs? Or has a run found a file of a warm module changed?
     pub fn is_due(&self, now: u64) -> bool {
         self.image().is_some_and(|i| {
             let n = i.numbers;
-            now.saturating_sub(n.created) > n.lifetime || self.number(image::RUNS) >= n.runs
+            let has_served = now.saturating_sub(n.created) > n.lifetime || self.number(image::RUNS) >= n.runs;
+            has_served || self.number(image::WORN) != 0
         })
     }
 

@@ -27,7 +27,8 @@ pub const MAX_HEAD: usize = 4 << 20;
 pub const START: usize = USE + 32;
 
 /// Where the image's use is noted, in the head but not under its checksum: number of runs, time of the last one
-/// (`CLOCK_BOOTTIME`, nanoseconds), time when its replacement was last asked for; 64 bits each, changed in place.
+/// (`CLOCK_BOOTTIME`, nanoseconds), time when its replacement was last asked for, whether it is worn; 64 bits each, changed
+/// in place.
 pub const USE: usize = 32;
 /// Offset of the number of runs.
 pub const RUNS: usize = USE;
@@ -35,6 +36,8 @@ pub const RUNS: usize = USE;
 pub const LAST_USE: usize = USE + 8;
 /// Offset of the time when a replacement was last asked for.
 pub const ROTATION: usize = USE + 16;
+/// Offset of a word that is not 0 once a run has found a file of a module changed: it and its like go without that module.
+pub const WORN: usize = USE + 24;
 
 /// Lies in the file nowhere: fresh zeroes.
 const NOWHERE: u64 = u64::MAX;
@@ -496,6 +499,8 @@ pub struct Call {
     pub interpreter: usize,
     /// Where everything lies: the kernel's `struct prctl_mm_map` as the launcher gave it.
     pub layout: usize,
+    /// The image's word at [`WORN`]; 0 for a trial.
+    pub worn: usize,
 }
 
 #[cfg(test)]

@@ -81,7 +81,7 @@ impl Opened {
         let runs = self.number(image::RUNS).fetch_add(1, Relaxed);
         self.number(image::LAST_USE).store(now, Relaxed);
         let old = now.saturating_sub(image.numbers.created) > image.numbers.lifetime || runs >= image.numbers.runs;
-        if !old {
+        if !old && self.number(image::WORN).load(Relaxed) == 0 {
             return false;
         }
         let asked = self.number(image::ROTATION).load(Relaxed);
@@ -112,6 +112,7 @@ pub fn run(arguments: &Arguments, call: &Invocation, plan: &Plan, warm: &Warm, r
         let interpreter = Block::new(core::iter::once(&plan.found.file[..]));
         let mut call = tables.call(arguments, warm.line.script_index, -1);
         call.interpreter = interpreter.table[0];
+        call.worn = opened.number(image::WORN).as_ptr() as usize;
         let caller = Caller { call, tables };
         CONTEXT.store((&raw mut context).cast(), Relaxed);
         Err(become_image(opened.file, &image, &table, arguments.stack, caller))
@@ -163,6 +164,7 @@ pub fn trial(arguments: &Arguments) -> ! {
             launcher: own_memory(true),
             interpreter: 0,
             layout: 0,
+            worn: 0,
         };
         let table = Table::decode(image.fresh).ok_or(Reason::ImageUnusable)?;
         let caller = Caller { call, tables: Tables::default() };
@@ -257,6 +259,7 @@ impl Tables {
             launcher: own_memory(self.argv.is_some() || self.environ.is_some()),
             interpreter: 0,
             layout: 0,
+            worn: 0,
         }
     }
 }

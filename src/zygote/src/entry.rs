@@ -17,13 +17,15 @@ use pyzy_sys::memory::{self, Layout};
 use pyzy_sys::process;
 use pyzy_sys::signal::{self, Action};
 use std::ffi::CStr;
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicPtr, AtomicU64, Ordering::Relaxed};
 
 /// This is a trial of the image.
 static TRIAL: AtomicBool = AtomicBool::new(false);
 
 /// The descriptor that a rehearsal reports to; -1 in a run.
 static REPORT: AtomicI32 = AtomicI32::new(-1);
+/// The image's word that says that it is worn; null in a trial, and in a fork.
+static WORN: AtomicPtr<u64> = AtomicPtr::new(std::ptr::null_mut());
 /// What was noted before the capture.
 static NOTES: AtomicPtr<Notes> = AtomicPtr::new(std::ptr::null_mut());
 
@@ -121,6 +123,7 @@ extern "C" fn enter(call: &Call) -> ! {
         fail()
     }
     REPORT.store(call.report as i32, Relaxed);
+    WORN.store(call.worn as *mut u64, Relaxed);
     // SAFETY: `note` was given what lives for ever; the launcher's tables live on in its memory.
     let (prepared, argv) = unsafe {
         worker::take_environ(call.environ as *mut *mut libc::c_char);
@@ -228,6 +231,16 @@ pub fn is_trial() -> bool {
 /// Is that the run from which it is learned which pages change?
 pub fn is_watched() -> bool {
     REPORT.load(Relaxed) >= 0
+}
+
+/// A file of a warm module is not as it was: another image is due, or runs go without the module for as long as this one
+/// lives. The next run asks for it.
+pub fn wear_out() {
+    let word = WORN.load(Relaxed);
+    if !word.is_null() {
+        // SAFETY: the image's head, which stays mapped; others change it atomically too.
+        unsafe { AtomicU64::from_ptr(word) }.store(1, Relaxed);
+    }
 }
 
 /// The end of a run is near: a rehearsal says which pages it has touched.

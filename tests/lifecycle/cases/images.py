@@ -14,6 +14,8 @@ from harness import proc
 from harness.proc import until
 from harness.test import Skip, check, equal, test
 
+from .freshness import user_site
+from .learn import OLD, hand_overs
 from .load import burst, reasons
 
 # Appends a line each time it runs, and says so.
@@ -264,6 +266,32 @@ def rotation_by_age(w):
         w.expect(w.call(), ("warm", "no-image"))
         return facts(path) != first
     until(replaced, "another image", 30.0)
+
+
+@test("image/worn", each=True, seconds=90)
+def worn(w):
+    """A warm module whose file is written anew in its place is imported cold; then there is another image, and it is warm."""
+    os.makedirs(user_site(w))
+    path = user_site(w) + "/mine.py"
+    with open(path, "w", encoding="ascii") as f:
+        f.write("V = 1\n")
+    os.utime(path, (OLD, OLD))
+    script = w.script("mine_too.py", "import mine\nprint(mine.V)\n")
+    w.call(script, env={"PYZY_DISABLE": "1"})  # compiles it
+    image = restored(w, PYZY_PRELOAD="mine")
+    first = facts(image)
+    child = w.expect(w.call(script), "warm", b"1\n")
+    equal(hand_overs(w, child), (["mine"], []), "imports")
+    with open(path, "r+", encoding="ascii") as f:
+        f.write("V = 2\n")
+    child = w.expect(w.call(script), "warm", b"2\n")
+    equal(hand_overs(w, child), ([], ["mine"]), "imports")
+    equal(facts(image), first, "image")
+    w.call(script)
+    until(lambda: os.path.exists(image) and facts(image) != first, "another image", 30.0)
+    w.prime()
+    child = w.expect(w.call(script), "warm", b"2\n")
+    equal(hand_overs(w, child), (["mine"], []), "imports")
 
 
 @test("image/cap")

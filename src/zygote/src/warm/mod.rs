@@ -126,12 +126,14 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
             Some(_) => {}
         }
     }
-    STORE.store(Box::into_raw(Box::new(store)), Relaxed);
+    // As it was when its module was imported: what has changed since makes the table stale, and not just the module.
     let facts = |path: Vec<u8>| {
-        let facts = file::facts(&path);
+        let place = store.places.iter().find(|place| place.path == path);
+        let facts = place.map_or_else(|| file::facts(&path), |place| place.facts);
         (path, facts)
     };
     warmed.lasting = lasting.into_iter().map(facts).collect();
+    STORE.store(Box::into_raw(Box::new(store)), Relaxed);
     warmed
 }
 

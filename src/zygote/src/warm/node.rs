@@ -5,6 +5,7 @@ use super::made::Made;
 use super::ring::Ring;
 use super::subclasses::Turn;
 use crate::capi::Object;
+use crate::entry;
 use crate::quiet::{self, Kept, Layout};
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
@@ -38,8 +39,9 @@ impl Place {
     }
 }
 
-/// Says which path is not as it was, and in what. Told once in a run, or a few times.
+/// Says which path is not as it was, and in what. Told once in a run, or a few times. The image has served its time.
 pub fn changed(what: &str, path: &[u8], before: Facts, now: Facts) -> &'static str {
+    entry::wear_out();
     const NAMES: [&str; 6] = ["device", "inode", "mode", "size", "mtime", "ctime"];
     let how = match (before, now) {
         (Some(before), Some(now)) => {
