@@ -27,6 +27,9 @@ use std::os::unix::ffi::OsStrExt;
 const SILENCE: i64 = 10_000_000_000;
 /// How long after a hand-over the next spare worker is forked, unless the run ends before, nanoseconds.
 const SPARE_DELAY: i64 = 1_000_000;
+/// How often a zygote looks whether it can be found, nanoseconds.
+const VISIT: i64 = 20_000_000_000;
+
 /// How often a zygote that learns looks for what its runs import cold, nanoseconds.
 const LOOK: i64 = 30_000_000_000;
 /// The most connections held; more wait in the kernel's queue.
@@ -62,6 +65,7 @@ struct Zygote<'a> {
     spare: Option<Spare>,
     spare_due: i64,
     look_due: i64,
+    visit_due: i64,
     changed: Vec<(usize, usize)>,
     /// The child that makes the image.
     imager: Option<Imager>,
@@ -178,6 +182,7 @@ impl<'a> Zygote<'a> {
             spare: None,
             spare_due: 0,
             look_due: process::clock(libc::CLOCK_BOOTTIME) + LOOK,
+            visit_due: process::clock(libc::CLOCK_BOOTTIME) + VISIT,
             changed: Vec::new(),
             imager: None,
             maker: Maker::default(),
@@ -279,6 +284,10 @@ impl<'a> Zygote<'a> {
             if !running && (self.listener.is_none() || self.idle_left(now) <= 0) {
                 return;
             }
+            if !running && self.is_forgotten(now) {
+                log.line("its socket and its image are gone");
+                return;
+            }
             if !running && self.has_learned(now) {
                 log.line("there are other modules to keep warm");
                 return;
@@ -329,6 +338,15 @@ impl<'a> Zygote<'a> {
         last.map_or(left, |last| last as i64 + limit - now)
     }
 
+    /// From time to time: can nobody find it any more, because the runtime directory was cleared?
+    fn is_forgotten(&mut self, now: i64) -> bool {
+        if self.visit_due > now {
+            return false;
+        }
+        self.visit_due = now + VISIT;
+        self.is_superseded() && !self.image_path().is_some_and(|path| self.owns(&path))
+    }
+
     /// From time to time: do runs import what is not warm here? The next caller then starts another zygote.
     fn has_learned(&mut self, now: i64) -> bool {
         match &self.start.learn {
@@ -355,7 +373,8 @@ impl<'a> Zygote<'a> {
         let idle = (!running && self.listener.is_some()).then(|| self.idle_left(now));
         let spare = self.wants_spare().then(|| self.spare_due - now);
         let look = (!running && self.start.learn.is_some()).then(|| self.look_due - now);
-        silent.into_iter().chain(idle).chain(spare).chain(look).min()
+        let visit = (!running).then(|| self.visit_due - now);
+        silent.into_iter().chain(idle).chain(spare).chain(look).chain(visit).min()
     }
 
     fn wants_spare(&self) -> bool {

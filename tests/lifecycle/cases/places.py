@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import stat
 
@@ -27,6 +28,18 @@ def made_private(w):
     equal(stat.S_IMODE(os.lstat(w.runtime).st_mode), 0o700, "mode of the directory")
     for name in os.listdir(w.runtime):
         equal(stat.S_IMODE(os.lstat(w.runtime + "/" + name).st_mode) & 0o077, 0, "mode of " + name)
+
+
+for engine in ("restore", "fork"):
+    @test("runtime/cleared/" + engine, seconds=60)
+    def cleared(w, engine=engine):
+        """Who takes the directory away ends what nobody can find any more; the next run begins anew."""
+        w.engine = engine
+        w.prime()
+        zygote = w.zygote()
+        shutil.rmtree(w.runtime)
+        proc.wait_end(zygote, "a zygote that nobody can find", 45.0)
+        w.prime()
 
 
 @test("runtime/base-open-to-others")
