@@ -3,7 +3,7 @@
 import os
 import subprocess
 
-from harness.case import ANY, Link, Made, Mode, case, shell
+from harness.case import ANY, Link, Made, Mode, case, dedent, shell
 
 SITE = "import sys, site\nprint(sys.path)\nprint(site.ENABLE_USER_SITE, site.getsitepackages(), site.PREFIXES)\nprint(sys.prefix, sys.base_prefix, sys.exec_prefix, sys.executable, getattr(sys, '_base_executable', None))\n"
 USER = ".local/lib/python@VER@/site-packages/"
@@ -20,6 +20,45 @@ case("site/pth-import", "x.py", files={"x.py": SITE + "print(sys.from_pth)\n", U
 case("site/pth-prints", "x.py", files={"x.py": "print('script')\n", USER + "a.pth": "import sys; sys.stderr.write('from pth\\n')\n"}, env=OWN, route=ANY)
 case("site/pth-reads-environment", "x.py", files={"x.py": "import sys\nprint(sys.mark)\n", USER + "a.pth": "import os, sys; sys.mark = os.environ.get('MARK')\n"}, env={**OWN, "MARK": "now"}, prime_env={"MARK": "then"}, route=ANY)
 case("site/pth-reads-argv", "x.py one", files={"x.py": "import sys\nprint(sys.mark)\n", USER + "a.pth": "import sys; sys.mark = list(getattr(sys, 'argv', ['none'])), list(getattr(sys, 'orig_argv', []))[1:]\n"}, env=OWN, route=ANY)
+# As setuptools installs a project that is to be edited: a finder, a hook, and on sys.path a name that stands for nothing.
+HOLDER = "__editable__.thing-1.finder.__path_hook__"
+EDITABLE = {
+    "__editable__.thing-1.pth": "import __editable___thing_1_finder; __editable___thing_1_finder.install()\n",
+    "__editable___thing_1_finder.py": """
+        import sys
+        from importlib.machinery import ModuleSpec
+        from importlib.util import spec_from_file_location
+        MAPPING = {"space.thing": "@DIR@/project/space/thing"}
+        NAMESPACES = {"space": []}
+        HOLDER = "%s"
+        class _EditableFinder:
+            @classmethod
+            def find_spec(cls, name, path=None, target=None):
+                if name in MAPPING:
+                    return spec_from_file_location(name, MAPPING[name] + "/__init__.py")
+        class _EditableNamespaceFinder:
+            @classmethod
+            def _path_hook(cls, path):
+                if path == HOLDER:
+                    return cls
+                raise ImportError
+            @classmethod
+            def find_spec(cls, name, target=None):
+                if name in NAMESPACES:
+                    spec = ModuleSpec(name, None, is_package=True)
+                    spec.submodule_search_locations = [*NAMESPACES[name], HOLDER]
+                    return spec
+        def install():
+            sys.meta_path.append(_EditableFinder)
+            sys.path_hooks.append(_EditableNamespaceFinder._path_hook)
+            sys.path.append(HOLDER)
+        """ % HOLDER,
+}
+EDITABLE = {USER + name: dedent(text) for name, text in EDITABLE.items()}
+EDITABLE["project/space/thing/__init__.py"] = "V = 1\n"
+EDITED = SITE + "import space.thing, json, subprocess\nprint(space.thing.V, space.thing.__file__, list(space.__path__), sys.meta_path[-1], len(sys.path_hooks), json.dumps([1]), {k: type(v).__name__ for k, v in sys.path_importer_cache.items()})\n"
+case("site/editable", "x.py", files={"x.py": EDITED, **EDITABLE}, env=OWN)
+case("site/editable-stdlib-warm", "x.py", files={"x.py": EDITED, **EDITABLE}, env={**OWN, "PYZY_PRELOAD": "stdlib"})
 case("site/pth-broken", "x.py", files={"x.py": "print('script')\n", USER + "a.pth": "import nosuchmodule\n"}, env=OWN, route=ANY)
 case("site/pth-imports-threading", "x.py", files={"x.py": "import threading\nlocks = getattr(threading, '_shutdown_locks', ())\nprint(len(locks), [lock.locked() for lock in locks], threading.main_thread().is_alive())\n", USER + "a.pth": "import threading\n"}, env=OWN)
 case("site/pth-starts-a-thread", "x.py", files={"x.py": "import threading\nprint(threading.active_count())\n", USER + "a.pth": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"}, env=OWN, route=ANY)
@@ -55,6 +94,7 @@ case("site/sitecustomize-opens-a-file", "x.py", files={"x.py": "import sys\nsys.
 case("site/sitecustomize-random-and-time", "x.py", files={"x.py": "import sys, time\nprint(abs(sys.began - time.time()) < 60)\n", "lib/sitecustomize.py": "import sys, time\nsys.began = time.time()\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 case("site/sitecustomize-sys-exit", "x.py", files={"x.py": "print('never')\n", "lib/sitecustomize.py": "raise SystemExit(9)\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 AGAIN = "python3 x.py; sleep 0; %s; python3 x.py; python3 x.py"
+shell("site/editable-name-comes", AGAIN % ("mkdir " + HOLDER), files={"x.py": EDITED, **EDITABLE}, env=OWN, route=ANY)
 shell("fresh/pth-added", AGAIN % "mkdir -p .local/lib/python@VER@/site-packages extra; echo \"$PWD/extra\" > .local/lib/python@VER@/site-packages/a.pth", SITE, env=OWN, route=ANY)
 shell("fresh/pth-edited", AGAIN % "echo \"$PWD/b\" > .local/lib/python@VER@/site-packages/a.pth", files={"x.py": SITE, USER + "a.pth": "@DIR@/a\n", "a/y": "", "b/y": ""}, env=OWN, route=ANY)
 shell("fresh/sitecustomize-added", AGAIN % "echo 'import sys; sys.custom = 1' > lib/sitecustomize.py", files={"x.py": "import sys\nprint(getattr(sys, 'custom', 0))\n", "lib/y": ""}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)

@@ -40,6 +40,20 @@ case("warm/archive-in-front", "x.py", HERE + "import zipimport, _io\nsys.path.in
 case("warm/path-pythonpath", "x.py", files={"d/csv.py": "mine = 1\n", "x.py": "import csv, json\nprint(csv.mine, json.__name__)\n"}, env={"PYTHONPATH": "@DIR@/d"}, imports={"csv": False})
 case("warm/written-by-the-script", "x.py", HERE + "open(here + '/csv.py', 'w').write('mine = 1')\nimport csv\nprint(csv.mine)\n", imports={"csv": False}, drop=("__pycache__",))
 
+# Finders are made where a search comes by, and no further; who is asked and gives nothing has made none.
+PLUG = "import os\nos.mkdir(here + '/plug')\nopen(here + '/plug/mm.py', 'w').write('x = 1')\nimport mm\nprint(mm.x, here + '/plug' in sys.path_importer_cache)\n"
+CACHED = "print([p for p in sys.path_importer_cache if 'plug' in p or not p])\n"
+case("warm/finders/made-later", "x.py", HERE + "sys.path.append(here + '/plug')\nimport json\n" + CACHED + PLUG, imports={"json": True}, drop=("__pycache__",))
+case("warm/finders/refused", "x.py", HERE + "sys.path.append(here + '/plug')\nimport keyword\nkeyword.mine = 1\nsys.path_hooks.append(len)\nimport json\n" + CACHED + PLUG, imports={"json": False}, drop=("__pycache__",))
+case("warm/finders/refused-for-a-name", "x.py", HERE + "sys.path[:] = [here + '/plug'] + sys.path + [here + '/none']\nimport os\nos.mkdir(here + '/plug')\nopen(here + '/plug/numbers.py', 'w').write('x = 1')\ntry:\n    import fractions\nexcept AttributeError as e:\n    print(e)\nprint(here + '/none' in sys.path_importer_cache)\n", imports={"fractions": False}, drop=("__pycache__",))
+case("warm/finders/archive-made-later", "x.py", HERE + "import zlib, zipfile\nsys.path.append(here + '/plug.zip')\nimport json\nwith zipfile.ZipFile(here + '/plug.zip', 'w') as z:\n    z.writestr('mm.py', 'x = 1')\nimport mm\nprint(mm.x)\n" + CACHED, imports={"json": True}, drop=("plug.zip",))
+case("warm/finders/relative", "x.py", "import os, sys\nos.chdir('a')\nsys.path.append('rel')\nimport json\nos.chdir('../b')\nimport mm\nprint(mm.x, [p for p in sys.path_importer_cache if p == 'rel'])\n", files={"a/rel/mm.py": "x = 'a'\n", "b/rel/mm.py": "x = 'b'\n"}, drop=("__pycache__",))
+case("warm/finders/relative-in-front", "x.py", "import os, sys\nos.chdir('a')\nsys.path.insert(0, 'rel')\nimport json\nos.chdir('../b')\nimport mm\nprint(mm.x, [p for p in sys.path_importer_cache if p == 'rel'])\n", files={"a/rel/mm.py": "x = 'a'\n", "b/rel/mm.py": "x = 'b'\n"}, imports={"json": False}, drop=("__pycache__",))
+for number, place in enumerate(("insert(0, '')", "insert(1, '')", "append('')")):
+    case("warm/finders/empty-%d" % number, "x.py", "import sys\nsys.path.%s\nimport json\nprint('' in sys.path_importer_cache, len(sys.path_importer_cache))\n" % place)
+case("warm/finders/to-the-end", "x.py", HERE + "sys.path.append(here + '/plug')\nimport subprocess\n" + CACHED, imports={"subprocess": True})
+case("warm/finders/shortened", "x.py", "import sys\ndel sys.path[-1]\nimport json, csv\nprint(json.dumps([1]), csv.reader)\n" + SHOW)
+
 # The ways to import.
 case("warm/none-in-modules", "x.py", "import sys\nsys.modules['json'] = None\ntry:\n    import json\nexcept ImportError as e:\n    print(e)\n")
 case("warm/mine-in-modules", "x.py", "import sys\nsys.modules['re'] = sys\ntry:\n    import textwrap\nexcept AttributeError as e:\n    print(e)\n", imports={"textwrap": False})
@@ -48,6 +62,8 @@ case("warm/reload", "x.py", "import json, importlib\na = json.dumps\nimportlib.r
 case("warm/reloaded-dependency", "x.py", "import keyword, importlib\nimportlib.reload(keyword)\nimport collections\nprint(collections._iskeyword is keyword.iskeyword)\n", imports={"collections": False})
 case("warm/patched-dependency", "x.py", "import time\nmine = time.monotonic = lambda: 1\nimport queue\nprint(queue.time is mine)\n", imports={"queue": False})
 case("warm/patched-builtin", "x.py", "import builtins\nbuiltins.property = type('property', (property,), {})\nimport fractions\nprint(type(vars(fractions.Fraction)['numerator']) is property)\n", imports={"fractions": False})
+case("warm/patched-lock", "x.py", "import _thread\no = _thread.allocate_lock\n_thread.allocate_lock = lambda: (print('lock'), o())[1]\nimport shutil, queue\n", imports={"shutil": False})
+case("warm/patched-stat", "x.py", "import posix\no = posix.stat\nseen = []\ndef stat(*a, **k):\n    seen.append(a)\n    return o(*a, **k)\nposix.stat = stat\nimport shutil, json\nprint(len(seen) > 9)\n", imports={"json": False})
 case("warm/import-overridden", "x.py", "import builtins\nreal = builtins.__import__\ndef mine(name, *rest):\n    print(name)\n    return real(name, *rest)\nbuiltins.__import__ = mine\nimport textwrap\n", imports={"textwrap": False})
 case("warm/finder-in-front", "x.py", "import sys\nclass F:\n    @staticmethod\n    def find_spec(name, path=None, target=None):\n        print(name)\nsys.meta_path.insert(0, F)\nimport textwrap\n", imports={"textwrap": False})
 case("warm/path-hook", "x.py", "import sys\nsys.path_hooks.insert(0, lambda p: print('hook') or int('x'))\ntry:\n    import textwrap\nexcept ValueError as e:\n    print(e)\n", imports={"textwrap": False})

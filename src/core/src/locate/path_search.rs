@@ -277,7 +277,9 @@ impl<'a, W: World> Search<'a, W> {
             () if relative => Err(Reason::RelativeInterpreter),
             () => Ok(()),
         };
-        let argv0 = if made_up { self.call.argv0.to_vec() } else { argv0.unwrap_or_else(|| path.clone()) };
+        // Without one it looks for `python3` along PATH (`Modules/getpath.py`), and must not find us.
+        let kept = made_up && !self.call.argv0.is_empty();
+        let argv0 = if kept { self.call.argv0.to_vec() } else { argv0.unwrap_or_else(|| path.clone()) };
         // Called back by a shim, argv[0] is our path, where the shim would have named the interpreter's.
         let called_back = self.guard.is_reentry() && self.call.argv0.contains(&b'/');
         let orig_argv0 = if called_back { path.clone() } else { self.call.argv0.to_vec() };

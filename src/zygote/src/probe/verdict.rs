@@ -30,8 +30,8 @@ pub fn report(findings: Findings, trace: Trace, before: &Before, failure: Option
     if !same_changes(&findings.environ_changes, old, &environment()) {
         accusations.push(b"start-up code changes the environment behind os.environ".to_vec());
     }
-    accusations
-        .extend(trace.relative.first().map(|p| [b"start-up looks at the relative path ", p.as_slice()].concat()));
+    let (absent, relative): (Vec<_>, Vec<_>) = trace.relative.into_iter().partition(|path| is_absent_name(path));
+    accusations.extend(relative.first().map(|p| [b"start-up looks at the relative path ", p.as_slice()].concat()));
     if let Some(why) = failure {
         accusations.push([b"the probe itself failed: ", why.as_slice()].concat());
     }
@@ -46,8 +46,14 @@ pub fn report(findings: Findings, trace: Trace, before: &Before, failure: Option
         env_names: env_names(findings.env_names, trace.env_names),
         environ_changes: findings.environ_changes,
         repairs: Repair::ALL.iter().copied().filter(|r| findings.repairs.iter().any(|n| n == r.name())).collect(),
-        paths: all_paths(trace.paths, findings.paths, old),
+        paths: all_paths([trace.paths, absent].concat(), findings.paths, old),
     }
+}
+
+/// A name that is not in the working directory: what setuptools puts on `sys.path` for a project that is installed to be
+/// edited. A launcher finds out whether the caller's directory lacks it too.
+fn is_absent_name(path: &[u8]) -> bool {
+    !path.contains(&b'/') && matches!(pyzy_sys::file::lstat(path), Err(pyzy_sys::Errno(libc::ENOENT)))
 }
 
 fn verdict(mut accusations: Vec<Vec<u8>>) -> Verdict {

@@ -111,8 +111,8 @@ struct Plan<'a> {
 }
 
 impl Store {
-    /// Hands a module over and gives it, or says why not. Nothing has changed then but `sys.path_importer_cache`, as a
-    /// search changes it.
+    /// Hands a module over and gives it, or says why not. Nothing has changed then but `sys.path_importer_cache`
+    /// ([`World::settle_finders`]).
     pub fn hand_over(&'static self, name: *mut PyObject) -> Answer<(Object, usize)> {
         // SAFETY: the GIL is held; a dictionary of numbers.
         let number = unsafe {

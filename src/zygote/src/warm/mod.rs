@@ -410,6 +410,7 @@ fn hand_over(name: *mut PyObject) -> Option<Object> {
     let answer = store.hand_over(name);
     // SAFETY: the GIL is held. Whatever went wrong, CPython will find it by itself.
     unsafe { ffi::PyErr_Clear() };
+    store.world.settle_finders(answer.is_ok());
     store.world.busy.set(false);
     log(name, &answer);
     answer.ok().map(|(module, _)| module)

@@ -116,6 +116,8 @@ pub struct World {
     /// Names that another entry of the first `sys.path` has as well.
     taken: Vec<bool>,
     blocked: RefCell<Vec<bool>>,
+    /// Entries of `sys.path` for which the hand-over that is under way has had finders made.
+    made: RefCell<Vec<Object>>,
     pub busy: Cell<bool>,
 }
 
@@ -151,7 +153,7 @@ const CLASSES: [(&str, &str); 10] = [
 ];
 
 /// Modules whose functions an import calls.
-const SYSTEM: [&str; 4] = ["_frozen_importlib", "_frozen_importlib_external", "_imp", "marshal"];
+const SYSTEM: [&str; 6] = ["_frozen_importlib", "_frozen_importlib_external", "_imp", "marshal", "posix", "_thread"];
 /// What `import importlib` sets in some of them (`Lib/importlib/__init__.py`).
 const RENAMED: [&CStr; 4] = [c"__name__", c"__package__", c"__file__", c"__spec__"];
 
@@ -231,6 +233,7 @@ impl World {
             searched: RefCell::new(Vec::new()),
             taken: Vec::new(),
             blocked: RefCell::new(Vec::new()),
+            made: RefCell::new(Vec::new()),
             busy: Cell::new(false),
         })
     }
@@ -354,7 +357,8 @@ impl World {
                 return Err("sys.path is no list");
             }
             let mut at = 0;
-            while at < ffi::PyList_Size(path.raw()) {
+            // Where the last of what is looked for is found, a search ends: nobody asks for finders behind that.
+            while at < ffi::PyList_Size(path.raw()) && (reach.all || base < reach.entries) {
                 let entry = Object::share(ffi::PyList_GetItem(path.raw(), at)).ok_or("sys.path is odd")?;
                 at += 1;
                 if ffi::PyUnicode_CheckExact(entry.raw()) == 0 {
@@ -365,29 +369,28 @@ impl World {
                     .entries
                     .get(base)
                     .filter(|(e, ..)| e.raw() == entry.raw() || ffi::PyUnicode_Compare(e.raw(), entry.raw()) == 0);
-                if known.is_none() || reach.all || base < reach.entries {
-                    let before = ffi::PyDict_GetItem(self.cache.raw(), entry.raw());
-                    let is_new = before.is_null();
-                    // The search would make one as well.
-                    if is_new {
-                        made = true;
+                if ffi::PyUnicode_GetLength(entry.raw()) == 0 {
+                    return Err("sys.path has the working directory");
+                }
+                let is_new = ffi::PyDict_GetItem(self.cache.raw(), entry.raw()).is_null();
+                let finder = Object::own(ffi::PyImport_GetImporter(entry.raw())).ok_or("a path hook fails")?;
+                // The search would make one as well.
+                if is_new {
+                    made = true;
+                    self.made.borrow_mut().extend(Object::share(entry.raw()));
+                }
+                if finder.raw() != ffi::Py_None() && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw() {
+                    return Err("sys.path has an archive or something else that is no directory");
+                }
+                if known.is_none() && finder.raw() != ffi::Py_None() {
+                    if !is_new && !self.is_plain_finder(&finder) {
+                        return Err("sys.path has a finder of somebody's own");
                     }
-                    let finder = Object::own(ffi::PyImport_GetImporter(entry.raw())).ok_or("a path hook fails")?;
-                    if finder.raw() != ffi::Py_None()
-                        && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw()
-                    {
-                        return Err("sys.path has an archive or something else that is no directory");
+                    let bytes = text(&entry).ok_or("an entry of sys.path is odd")?.into_bytes();
+                    if bytes.first() != Some(&b'/') {
+                        return Err("sys.path has a relative path");
                     }
-                    if known.is_none() && finder.raw() != ffi::Py_None() {
-                        if !is_new && !self.is_plain_finder(&finder) {
-                            return Err("sys.path has a finder of somebody's own");
-                        }
-                        let bytes = text(&entry).ok_or("an entry of sys.path is odd")?.into_bytes();
-                        if bytes.first() != Some(&b'/') {
-                            return Err("sys.path has a relative path");
-                        }
-                        self.block(bytes, &mut blocked)?;
-                    }
+                    self.block(bytes, &mut blocked)?;
                 }
                 if let Some((_, path, facts)) = known {
                     base += 1;
@@ -398,11 +401,24 @@ impl World {
                 }
             }
         }
-        if base < self.paths.entries.len() {
+        if base < if reach.all { self.paths.entries.len() } else { reach.entries } {
             return Err("sys.path lacks what it had at start");
         }
         *self.blocked.borrow_mut() = blocked;
         Ok(made)
+    }
+
+    /// A hand-over ends. The finders that were made for it stay if something was given; else the import is CPython's, which
+    /// asks for them itself, where and when it comes by.
+    pub fn settle_finders(&self, is_given: bool) {
+        for entry in self.made.take().into_iter().filter(|_| !is_given) {
+            // SAFETY: the GIL is held; live objects. Nothing of Python's runs: a finder has no end of its own.
+            unsafe {
+                if ffi::PyDict_DelItem(self.cache.raw(), entry.raw()) != 0 {
+                    ffi::PyErr_Clear();
+                }
+            }
+        }
     }
 
     fn is_plain_finder(&self, finder: &Object) -> bool {
