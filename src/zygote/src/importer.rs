@@ -18,7 +18,7 @@ static USUAL: AtomicPtr<Usual> = AtomicPtr::new(std::ptr::null_mut());
 /// Addresses, borrowed: what hangs on these objects must end when cold it would. Nothing of Python's runs in between.
 struct Usual {
     hooks: *mut ffi::PyObject,
-    items: [*mut ffi::PyObject; 2],
+    items: Vec<*mut ffi::PyObject>,
     cache: *mut ffi::PyObject,
 }
 
@@ -44,8 +44,10 @@ fn usual() -> Option<Usual> {
         if ffi::PyList_CheckExact(hooks.raw()) == 0 || ffi::PyDict_CheckExact(cache.raw()) == 0 {
             return None;
         }
-        let items = [0, 1].map(|at| ffi::PyList_GetItem(hooks.raw(), at));
-        let [Some(zip), Some(finder)] = items.map(|item| Object::share(item)) else { return None };
+        let count = ffi::PyList_Size(hooks.raw());
+        let items: Vec<_> = (0..count).map(|at| ffi::PyList_GetItem(hooks.raw(), at)).collect();
+        let [zip, finder, more @ ..] = &items[..] else { return None };
+        let (zip, finder) = (Object::share(*zip)?, Object::share(*finder)?);
         let modules = names::sys(&names::MODULES)?;
         let zipimport = Object::share(ffi::PyDict_GetItemString(modules.raw(), c"zipimport".as_ptr()))?;
         let is_zip = zipimport.attribute(c"zipimporter")?.raw() == zip.raw();
@@ -53,9 +55,21 @@ fn usual() -> Option<Usual> {
         let expected = c"FileFinder.path_hook.<locals>.path_hook_for_FileFinder";
         let expected = Object::own(ffi::PyUnicode_FromString(expected.as_ptr()))?;
         let is_finder = ffi::PyUnicode_Compare(name.raw(), expected.raw()) == 0;
-        let alone = ffi::PyList_Size(hooks.raw()) == 2;
-        (is_zip && is_finder && alone).then_some(Usual { hooks: hooks.raw(), items, cache: cache.raw() })
+        let are_known = more.iter().all(|&hook| is_editable_hook(hook));
+        (is_zip && is_finder && are_known).then_some(Usual { hooks: hooks.raw(), items, cache: cache.raw() })
     }
+}
+
+/// Setuptools' hook for projects that are installed to be edited? It takes one name, which is no script's (`warm/world.rs`,
+/// is_placeholder).
+unsafe fn is_editable_hook(hook: *mut ffi::PyObject) -> bool {
+    // SAFETY: the GIL is held; a live object.
+    let Some(hook) = (unsafe { Object::share(hook) }) else { return false };
+    let is = |name: &CStr, wanted: &dyn Fn(&str) -> bool| {
+        hook.attribute(name).and_then(|value| crate::warm::node::text(&value)).is_some_and(|text| wanted(&text))
+    };
+    is(c"__qualname__", &|text| text == "_EditableNamespaceFinder._path_hook")
+        && is(c"__module__", &|text| text.starts_with("__editable___") && text.ends_with("_finder"))
 }
 
 /// The answer of CPython's hooks for this path, and what they leave in `sys.path_importer_cache`.
@@ -81,8 +95,8 @@ fn says_no(path: &CStr, name: &Object) -> Option<*mut ffi::PyObject> {
     // SAFETY: the GIL is held; live objects.
     unsafe {
         let same = hooks.raw() == usual.hooks
-            && ffi::PyList_Size(hooks.raw()) == 2
-            && (0..2).all(|at| ffi::PyList_GetItem(hooks.raw(), at) == usual.items[at as usize]);
+            && ffi::PyList_Size(hooks.raw()) == usual.items.len() as isize
+            && (0..).zip(&usual.items).all(|(at, &item)| ffi::PyList_GetItem(hooks.raw(), at) == item);
         (same && cache.raw() == usual.cache && ffi::PyDict_Contains(cache.raw(), name.raw()) == 0).then_some(())?;
     }
     let file = file::open(path.to_bytes(), libc::O_RDONLY | libc::O_NOCTTY | libc::O_NONBLOCK, 0).ok()?;

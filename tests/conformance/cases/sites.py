@@ -58,7 +58,13 @@ EDITABLE = {USER + name: dedent(text) for name, text in EDITABLE.items()}
 EDITABLE["project/space/thing/__init__.py"] = "V = 1\n"
 EDITED = SITE + "import space.thing, json, subprocess\nprint(space.thing.V, space.thing.__file__, list(space.__path__), sys.meta_path[-1], len(sys.path_hooks), json.dumps([1]), {k: type(v).__name__ for k, v in sys.path_importer_cache.items()})\n"
 case("site/editable", "x.py", files={"x.py": EDITED, **EDITABLE}, env=OWN)
-case("site/editable-stdlib-warm", "x.py", files={"x.py": EDITED, **EDITABLE}, env={**OWN, "PYZY_PRELOAD": "stdlib"})
+STDLIB = {"env": {**OWN, "PYZY_PRELOAD": "stdlib"}}
+FOUND = "import sys, __editable___thing_1_finder as f\n"
+case("site/editable-stdlib-warm", "x.py", files={"x.py": EDITED, **EDITABLE}, imports={"json": True, "subprocess": True, "space.thing": False}, **STDLIB)
+case("site/editable-in-front", "x.py", files={"x.py": FOUND + "sys.meta_path.insert(0, sys.meta_path.pop())\nimport json\nprint(json.__name__)\n", **EDITABLE}, imports={"json": False}, **STDLIB)
+case("site/editable-finds-more", "x.py", files={"x.py": FOUND + "f.MAPPING['msvcrt'] = sys.path[0] + '/project/space/thing'\ntry:\n    import subprocess\nexcept Exception as e:\n    print(type(e))\n", **EDITABLE}, imports={"subprocess": False}, **STDLIB)
+case("site/editable-asks", "x.py", files={"x.py": FOUND + "old = f._EditableFinder.find_spec\nf._EditableFinder.find_spec = classmethod(lambda cls, name, path=None, target=None: print(name))\nimport json, subprocess\n", **EDITABLE}, imports={"json": False, "subprocess": False}, **STDLIB)
+case("site/editable-asks-the-hook", "x.py", files={"x.py": FOUND + "f._EditableNamespaceFinder.find_spec = classmethod(lambda cls, name, target=None: print(name))\nimport json, subprocess\n", **EDITABLE}, imports={"json": False, "subprocess": False}, **STDLIB)
 case("site/pth-broken", "x.py", files={"x.py": "print('script')\n", USER + "a.pth": "import nosuchmodule\n"}, env=OWN, route=ANY)
 case("site/pth-imports-threading", "x.py", files={"x.py": "import threading\nlocks = getattr(threading, '_shutdown_locks', ())\nprint(len(locks), [lock.locked() for lock in locks], threading.main_thread().is_alive())\n", USER + "a.pth": "import threading\n"}, env=OWN)
 case("site/pth-starts-a-thread", "x.py", files={"x.py": "import threading\nprint(threading.active_count())\n", USER + "a.pth": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"}, env=OWN, route=ANY)

@@ -23,7 +23,7 @@ mod leave;
 mod list;
 mod made;
 mod modules;
-mod node;
+pub mod node;
 mod print;
 mod record;
 mod recording;

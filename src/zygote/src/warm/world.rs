@@ -34,7 +34,7 @@ impl Paths {
             for at in 0..ffi::PyList_Size(path.raw()) {
                 let entry = Object::share(ffi::PyList_GetItem(path.raw(), at))?;
                 let bytes = text(&entry)?.into_bytes();
-                (bytes.first() == Some(&b'/')).then_some(())?;
+                (bytes.first() == Some(&b'/') || is_placeholder(&bytes)).then_some(())?;
                 let facts = file::facts(&bytes);
                 entries.push((entry, bytes, facts));
             }
@@ -201,8 +201,17 @@ impl World {
         .into_iter()
         .filter_map(|(module, name)| item_attribute(&item(&modules, module)?, name))
         .collect();
-        if !lists[0].2.iter().all(|f| known.iter().any(|k| k.raw() == f.raw()) || is_distutils_finder(f)) {
-            return None;
+        let is_known = |f: &Object| known.iter().any(|k| k.raw() == f.raw());
+        let last = lists[0].2.iter().rposition(is_known)?;
+        for (at, finder) in lists[0].2.iter().enumerate() {
+            // Behind the others it is asked for what they have not.
+            if at > last
+                && let Some(watched) = editable(&modules, finder, layout)
+            {
+                classes.extend(watched);
+            } else if !is_known(finder) && !is_distutils_finder(finder) {
+                return None;
+            }
         }
         let finder = outer.attribute(c"FileFinder")?;
         let cache = capi::sys(c"path_importer_cache")?;
@@ -251,7 +260,7 @@ impl World {
         // SAFETY: the GIL is held.
         unsafe { ffi::PyErr_Clear() };
         for (number, (entry, path, facts)) in self.paths.entries.iter().enumerate() {
-            if self.paths.library.contains(&number) {
+            if self.paths.library.contains(&number) || is_placeholder(path) {
                 continue;
             }
             // SAFETY: the GIL is held; live objects.
@@ -379,7 +388,10 @@ impl World {
                     made = true;
                     self.made.borrow_mut().extend(Object::share(entry.raw()));
                 }
-                if finder.raw() != ffi::Py_None() && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw() {
+                if finder.raw() != ffi::Py_None()
+                    && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw()
+                    && !known.is_some_and(|(_, path, _)| is_placeholder(path))
+                {
                     return Err("sys.path has an archive or something else that is no directory");
                 }
                 if known.is_none() && finder.raw() != ffi::Py_None() {
@@ -498,6 +510,40 @@ fn is_distutils_finder(finder: &Object) -> bool {
     let named = |name| class.as_ref().and_then(|c| item_attribute(c, name)).and_then(|n| text(&n));
     named("__module__").as_deref() == Some("_distutils_hack")
         && named("__qualname__").as_deref() == Some("DistutilsMetaFinder")
+}
+
+/// What setuptools puts on `sys.path` for projects that are installed to be edited, so that a hook of its own is asked: a name of
+/// a file that is nowhere (`setuptools/command/editable_wheel.py`, _FINDER_TEMPLATE).
+pub fn is_placeholder(path: &[u8]) -> bool {
+    path.starts_with(b"__editable__.") && path.ends_with(b".__path_hook__") && !path.contains(&b'/')
+}
+
+/// Is that the finder that goes with it? Then what decides on its answers: namespaces and tables, as they are.
+fn editable(modules: &Object, finder: &Object, layout: &Layout) -> Option<Vec<(Object, Content)>> {
+    let name = text(&item_attribute(finder, "__module__")?)?;
+    let is_one = name.starts_with("__editable___") && name.ends_with("_finder");
+    let is_named =
+        |class: &Object, name| item_attribute(class, "__qualname__").and_then(|n| text(&n)).as_deref() == Some(name);
+    (is_one && is_named(finder, "_EditableFinder")).then_some(())?;
+    let module = item(modules, &name)?;
+    let other = item_attribute(&module, "_EditableNamespaceFinder")?;
+    is_named(&other, "_EditableNamespaceFinder").then_some(())?;
+    let tables = ["MAPPING", "NAMESPACES"].map(|name| item_attribute(&module, name));
+    // SAFETY: the GIL is held; live objects.
+    unsafe {
+        (ffi::PyModule_Check(module.raw()) != 0).then_some(())?;
+        let own = Object::share(ffi::PyModule_GetDict(module.raw()));
+        let watched = [class_namespace(finder), class_namespace(&other), own].into_iter().chain(tables);
+        watched
+            .map(|dictionary| {
+                let dictionary = dictionary?;
+                (ffi::PyDict_CheckExact(dictionary.raw()) != 0).then_some(())?;
+                let content = Content::default();
+                content.take(layout, dictionary.raw(), &[]);
+                Some((dictionary, content))
+            })
+            .collect()
+    }
 }
 
 /// The namespace of a class: what its `__dict__` is a view of (`mappingproxyobject`, `Objects/descrobject.c`).
