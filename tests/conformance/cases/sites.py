@@ -65,6 +65,16 @@ case("site/editable-in-front", "x.py", files={"x.py": FOUND + "sys.meta_path.ins
 case("site/editable-finds-more", "x.py", files={"x.py": FOUND + "f.MAPPING['msvcrt'] = sys.path[0] + '/project/space/thing'\ntry:\n    import subprocess\nexcept Exception as e:\n    print(type(e))\n", **EDITABLE}, imports={"subprocess": False}, **STDLIB)
 case("site/editable-asks", "x.py", files={"x.py": FOUND + "old = f._EditableFinder.find_spec\nf._EditableFinder.find_spec = classmethod(lambda cls, name, path=None, target=None: print(name))\nimport json, subprocess\n", **EDITABLE}, imports={"json": False, "subprocess": False}, **STDLIB)
 case("site/editable-asks-the-hook", "x.py", files={"x.py": FOUND + "f._EditableNamespaceFinder.find_spec = classmethod(lambda cls, name, target=None: print(name))\nimport json, subprocess\n", **EDITABLE}, imports={"json": False, "subprocess": False}, **STDLIB)
+# As virtualenv and uv do for some versions: a finder in front, which takes two names.
+VIRTUALENV = {USER + "_virtualenv.pth": "import _virtualenv\n", USER + "_virtualenv.py": dedent("""
+    import sys
+    class _Finder:
+        def find_spec(self, fullname, path, target=None):
+            if fullname in ("distutils.dist", "setuptools.dist"):
+                print("asked for", fullname)
+    sys.meta_path.insert(0, _Finder())
+    """)}
+case("site/virtualenv", "x.py", files={"x.py": SITE + "import json, subprocess\nprint(json.dumps([1]), subprocess.PIPE, type(sys.meta_path[0]))\ntry:\n    import distutils.dist\nexcept ImportError as e:\n    print(e)\n", **VIRTUALENV}, imports={"json": True, "subprocess": True}, **STDLIB)
 case("site/pth-broken", "x.py", files={"x.py": "print('script')\n", USER + "a.pth": "import nosuchmodule\n"}, env=OWN, route=ANY)
 case("site/pth-imports-threading", "x.py", files={"x.py": "import threading\nlocks = getattr(threading, '_shutdown_locks', ())\nprint(len(locks), [lock.locked() for lock in locks], threading.main_thread().is_alive())\n", USER + "a.pth": "import threading\n"}, env=OWN)
 case("site/pth-starts-a-thread", "x.py", files={"x.py": "import threading\nprint(threading.active_count())\n", USER + "a.pth": "import threading; threading.Thread(target=threading.Event().wait, daemon=True).start()\n"}, env=OWN, route=ANY)

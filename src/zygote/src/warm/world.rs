@@ -209,7 +209,7 @@ impl World {
                 && let Some(watched) = editable(&modules, finder, layout)
             {
                 classes.extend(watched);
-            } else if !is_known(finder) && !is_distutils_finder(finder) {
+            } else if !is_known(finder) && !is_finder(finder, DISTUTILS) && !is_finder(finder, VIRTUALENV) {
                 return None;
             }
         }
@@ -252,9 +252,11 @@ impl World {
     pub fn set_names(&mut self, names: &[String], found: &[Option<usize>]) -> Option<()> {
         self.names = names.iter().enumerate().map(|(at, name)| (name.clone().into_bytes(), at)).collect();
         self.taken = vec![false; names.len()];
-        for finder in self.lists[0].2.iter().filter(|finder| is_distutils_finder(finder)) {
+        for finder in &self.lists[0].2 {
+            let (distutils, virtualenv) = (is_finder(finder, DISTUTILS), is_finder(finder, VIRTUALENV));
             for (taken, name) in self.taken.iter_mut().zip(names) {
-                *taken |= item_attribute(finder, &format!("spec_for_{name}")).is_some();
+                *taken |= distutils && item_attribute(finder, &format!("spec_for_{name}")).is_some()
+                    || virtualenv && ["distutils", "setuptools"].contains(&name.as_str());
             }
         }
         // SAFETY: the GIL is held.
@@ -504,12 +506,17 @@ pub fn has_no_warning_options() -> bool {
 
 /// What setuptools adds at start-up answers for `distutils` and `pip` only, unless they are asked for by a test suite
 /// (`_distutils_hack/__init__.py`). None of them is kept warm.
-fn is_distutils_finder(finder: &Object) -> bool {
+/// What setuptools puts in front of CPython's finders: it takes the names for which it has a method.
+const DISTUTILS: [&str; 2] = ["_distutils_hack", "DistutilsMetaFinder"];
+/// What virtualenv and uv put there for some versions: it takes `distutils.dist` and `setuptools.dist`.
+const VIRTUALENV: [&str; 2] = ["_virtualenv", "_Finder"];
+
+/// Is it of that class of that module?
+fn is_finder(finder: &Object, [module, name]: [&str; 2]) -> bool {
     // SAFETY: the GIL is held; a live object.
     let class = unsafe { Object::share(ffi::Py_TYPE(finder.raw()) as *mut PyObject) };
     let named = |name| class.as_ref().and_then(|c| item_attribute(c, name)).and_then(|n| text(&n));
-    named("__module__").as_deref() == Some("_distutils_hack")
-        && named("__qualname__").as_deref() == Some("DistutilsMetaFinder")
+    named("__module__").as_deref() == Some(module) && named("__qualname__").as_deref() == Some(name)
 }
 
 /// What setuptools puts on `sys.path` for projects that are installed to be edited, so that a hook of its own is asked: a name of
