@@ -150,7 +150,10 @@ pub fn forget((gc, registered): (bool, usize)) {
 /// Somebody gets `gc`, which shows all objects: those of ours go.
 pub fn see_gc() {
     GC_SEEN.store(true, Relaxed);
-    counts::aside(crate::adopt::drop_unused);
+    counts::aside(|| {
+        crate::adopt::drop_unused();
+        crate::warm::drop_unused();
+    });
 }
 
 /// Does nobody listen to audit events?

@@ -133,6 +133,7 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
         (path, facts)
     };
     warmed.lasting = lasting.into_iter().map(facts).collect();
+    store.world.make_spare();
     STORE.store(Box::into_raw(Box::new(store)), Relaxed);
     warmed
 }
@@ -153,6 +154,14 @@ fn is_plain_start() -> bool {
         && unset(c"PYTHONPROFILEIMPORTTIME")
         // SAFETY: the GIL is held; a dictionary.
         && options.is_some_and(|options| unsafe { ffi::PyDict_Size(options.raw()) == 0 })
+}
+
+/// Somebody is about to look at all objects there are.
+pub fn drop_unused() {
+    // SAFETY: stored by `prepare`, never freed.
+    if let Some(store) = unsafe { STORE.load(Relaxed).as_ref() } {
+        store.world.drop_spare();
+    }
 }
 
 /// The interpreter is about to be finalised.

@@ -118,6 +118,8 @@ pub struct World {
     blocked: RefCell<Vec<bool>>,
     /// Entries of `sys.path` for which the hand-over that is under way has had finders made.
     made: RefCell<Vec<Object>>,
+    /// A finder that has searched nothing yet: the script's directory needs one in each run that imports something.
+    spare: RefCell<Option<Object>>,
     pub busy: Cell<bool>,
 }
 
@@ -139,7 +141,7 @@ pub struct Reach {
 /// Why a hand-over must not be.
 pub type Answer<T> = Result<T, &'static str>;
 
-const CLASSES: [(&str, &str); 10] = [
+const CLASSES: [(&str, &str); 11] = [
     ("_frozen_importlib", "BuiltinImporter"),
     ("_frozen_importlib", "FrozenImporter"),
     ("_frozen_importlib", "ModuleSpec"),
@@ -150,6 +152,7 @@ const CLASSES: [(&str, &str); 10] = [
     ("_frozen_importlib_external", "FileLoader"),
     ("_frozen_importlib_external", "SourceFileLoader"),
     ("_frozen_importlib_external", "ExtensionFileLoader"),
+    ("zipimport", "zipimporter"),
 ];
 
 /// Modules whose functions an import calls.
@@ -243,6 +246,7 @@ impl World {
             taken: Vec::new(),
             blocked: RefCell::new(Vec::new()),
             made: RefCell::new(Vec::new()),
+            spare: RefCell::new(None),
             busy: Cell::new(false),
         })
     }
@@ -384,10 +388,13 @@ impl World {
                     return Err("sys.path has the working directory");
                 }
                 let is_new = ffi::PyDict_GetItem(self.cache.raw(), entry.raw()).is_null();
-                let finder = Object::own(ffi::PyImport_GetImporter(entry.raw())).ok_or("a path hook fails")?;
+                let ready = if is_new { self.take_spare(&entry) } else { None };
+                let is_ready = ready.is_some();
+                let finder = ready.or_else(|| Object::own(ffi::PyImport_GetImporter(entry.raw())));
+                let finder = finder.ok_or("a path hook fails")?;
                 // The search would make one as well.
                 if is_new {
-                    made = true;
+                    made |= !is_ready;
                     self.made.borrow_mut().extend(Object::share(entry.raw()));
                 }
                 if finder.raw() != ffi::Py_None()
@@ -420,6 +427,42 @@ impl World {
         }
         *self.blocked.borrow_mut() = blocked;
         Ok(made)
+    }
+
+    /// In the zygote, at last: has a finder made for a run to come.
+    pub fn make_spare(&self) {
+        let hook = self.lists[1].2.get(1);
+        let made = hook.and_then(|hook| {
+            let path = Object::decoded(b"/")?;
+            // SAFETY: the GIL is held; live objects.
+            unsafe {
+                let arguments = Object::own(ffi::PyTuple_Pack(1, path.raw()))?;
+                Object::own(ffi::PyObject_CallObject(hook.raw(), arguments.raw()))
+            }
+        });
+        // SAFETY: the GIL is held; live objects.
+        unsafe { ffi::PyErr_Clear() };
+        let is_one = |finder: &Object| unsafe { ffi::Py_TYPE(finder.raw()) as *mut PyObject == self.finder.raw() };
+        *self.spare.borrow_mut() = made.filter(is_one);
+    }
+
+    /// The finder that the path hooks would give for a directory, put where they put it. `FileFinder.__init__`
+    /// (`Lib/importlib/_bootstrap_external.py`) keeps the path, and the rest is as for any other; the hooks are those of start-up.
+    fn take_spare(&self, entry: &Object) -> Option<Object> {
+        let path = text(entry).filter(|path| path.starts_with('/'))?;
+        file::stat(path.as_bytes()).ok().filter(|stat| stat.is_dir())?;
+        let finder = self.spare.take()?;
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let is_done = ffi::PyObject_SetAttrString(finder.raw(), c"path".as_ptr(), entry.raw()) == 0
+                && ffi::PyDict_SetItem(self.cache.raw(), entry.raw(), finder.raw()) == 0;
+            is_done.then_some(finder)
+        }
+    }
+
+    /// Somebody sees all objects.
+    pub fn drop_spare(&self) {
+        drop(self.spare.take());
     }
 
     /// A hand-over ends. The finders that were made for it stay if something was given; else the import is CPython's, which
