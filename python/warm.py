@@ -18,6 +18,11 @@ def tidy():
     lazy = getattr(sys.modules.get("typing"), "_lazy_load_getattr_static", None)
     if lazy is not None:
         lazy.cache_clear()
+    # Answers to what warm modules have asked, from `sys` as it was.
+    for name in ("_sys_version_cache", "_platform_cache"):
+        cache = getattr(sys.modules.get("platform"), name, None)
+        if type(cache) is dict:
+            cache.clear()
     # Answers for classes of modules that nobody has imported yet.
     for module in list(sys.modules.values()):
         # Nobody's own code is called for the answer.

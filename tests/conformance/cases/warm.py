@@ -51,6 +51,20 @@ case("warm/finders/script", "x.py", "import sys\nimport json\nf = sys.path_impor
 case("warm/finders/all-objects", "x.py", "import gc, sys\ncount = lambda: [type(o).__name__ for o in gc.get_objects()].count('FileFinder')\nprint(count())\nimport json\nprint(count(), len(gc.get_referrers(type(sys.path_importer_cache[sys.path[0]]))) > 1)\n", imports={"json": True})
 case("warm/finders/patched-zipimporter", "x.py", "import zipimport\nold = zipimport.zipimporter.__init__\ndef init(self, path):\n    print('asked')\n    old(self, path)\nzipimport.zipimporter.__init__ = init\nimport json\n", imports={"json": False})
 case("warm/finders/patched-finder", "x.py", "import _frozen_importlib_external as e\nold = e.FileFinder.__init__\ndef init(self, path, *rest):\n    print('asked')\n    old(self, path, *rest)\ne.FileFinder.__init__ = init\nimport json\n", imports={"json": False})
+ODD = {
+    "nothing": "pic[S] = None",
+    "without-loaders": "pic[S] = FF(S)",
+    "loaders-gone": "pic[S]._loaders = []",
+    "loaders-cleared": "pic[S]._loaders.clear()",
+    "asks": "pic[S].find_spec = lambda n, t=None: print('asked', n)",
+    "elsewhere": "pic[S].path = '/nonexistent'",
+    "of-elsewhere": "pic[S] = FF('/nonexistent', *loaders)",
+    "finds-nothing": "pic[S]._fill_cache = lambda: None\npic[S]._path_mtime = -1\npic[S]._path_cache = set()",
+    "subclass": "pic[S] = type('F', (FF,), {'find_spec': lambda *a: print('asked')})(S, *loaders)",
+}
+for name, change in ODD.items():
+    case("warm/finders/odd-" + name, "x.py", "import sys, os\nimport _frozen_importlib_external as e\nS = os.path.dirname(os.__file__)\npic = sys.path_importer_cache\nFF = type(pic[S])\nloaders = e._get_supported_file_loaders()\n" + change + "\ntry:\n    import signal\n    print(signal.SIGINT)\nexcept ImportError as error:\n    print(error)\n", imports={"signal": False})
+case("warm/finders/same-again", "x.py", "import sys, os\nimport _frozen_importlib_external as e\nS = os.path.dirname(os.__file__)\nsys.path_importer_cache[S] = e.FileFinder(S, *e._get_supported_file_loaders())\nimport signal, importlib\nimportlib.invalidate_caches()\nimport json\nprint(signal.SIGINT, json.dumps([1]))\n", imports={"signal": True, "json": True})
 case("warm/finders/relative", "x.py", "import os, sys\nos.chdir('a')\nsys.path.append('rel')\nimport json\nos.chdir('../b')\nimport mm\nprint(mm.x, [p for p in sys.path_importer_cache if p == 'rel'])\n", files={"a/rel/mm.py": "x = 'a'\n", "b/rel/mm.py": "x = 'b'\n"}, drop=("__pycache__",))
 case("warm/finders/relative-in-front", "x.py", "import os, sys\nos.chdir('a')\nsys.path.insert(0, 'rel')\nimport json\nos.chdir('../b')\nimport mm\nprint(mm.x, [p for p in sys.path_importer_cache if p == 'rel'])\n", files={"a/rel/mm.py": "x = 'a'\n", "b/rel/mm.py": "x = 'b'\n"}, imports={"json": False}, drop=("__pycache__",))
 for number, place in enumerate(("insert(0, '')", "insert(1, '')", "append('')")):

@@ -10,9 +10,11 @@ use super::asleep;
 use super::definitions;
 use super::foreign;
 use super::node::{self, Counts, Event, Node, Place, State, referent};
+use super::record;
 use super::subclasses::Turn;
 use super::world::{self, Answer, Reach, World};
 use crate::capi::Object;
+use crate::entry;
 use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
 use pyzy_core::fresh::Facts;
@@ -133,6 +135,11 @@ impl Store {
             return Err("its import fails");
         }
         if let Some(why) = &self.nodes[number].refused {
+            // Compiled since: another image can have it.
+            let places = || self.nodes[number].places.iter().map(|&at| &self.places[at]);
+            if *why == record::NO_BYTECODE && places().any(|place| !place.is_same(file::facts(&place.path))) {
+                entry::wear_out();
+            }
             return Err(why);
         }
         self.world.is_plain(&self.layout)?;

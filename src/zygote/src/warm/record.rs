@@ -6,6 +6,7 @@
 //! `_find_and_load`, through which everything goes that is not there yet.
 
 mod origin;
+pub use origin::NO_BYTECODE;
 
 use super::abstracts;
 use super::list::ASKED_AGAIN;

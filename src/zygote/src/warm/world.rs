@@ -225,7 +225,8 @@ impl World {
             (ffi::PyDict_CheckExact(cache.raw()) != 0).then_some(())?;
             let library = Object::share(ffi::PyDict_GetItem(cache.raw(), paths.entries[paths.library[0]].0.raw()))?;
             (ffi::Py_TYPE(library.raw()) as *mut PyObject == finder.raw()).then_some(())?;
-            library.attribute(c"_loaders")?
+            // A list of our own, which nobody changes.
+            Object::own(ffi::PySequence_List(library.attribute(c"_loaders")?.raw()))?
         };
         Some(World {
             paths,
@@ -397,16 +398,17 @@ impl World {
                     made |= !is_ready;
                     self.made.borrow_mut().extend(Object::share(entry.raw()));
                 }
-                if finder.raw() != ffi::Py_None()
-                    && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw()
-                    && !known.is_some_and(|(_, path, _)| is_placeholder(path))
-                {
+                let is_none = finder.raw() == ffi::Py_None();
+                let is_holder = known.is_some_and(|(_, path, _)| is_placeholder(path));
+                if !is_none && ffi::Py_TYPE(finder.raw()) as *mut PyObject != self.finder.raw() && !is_holder {
                     return Err("sys.path has an archive or something else that is no directory");
                 }
-                if known.is_none() && finder.raw() != ffi::Py_None() {
-                    if !is_new && !self.is_plain_finder(&finder) {
-                        return Err("sys.path has a finder of somebody's own");
-                    }
+                let was_none = known.is_some_and(|(.., facts)| facts.is_none());
+                let is_odd = !is_new && !is_holder && !is_none && !self.is_plain_finder(&finder, &entry);
+                if is_odd || known.is_some() && !is_holder && is_none != was_none {
+                    return Err("sys.path has a finder of somebody's own");
+                }
+                if known.is_none() && !is_none {
                     let bytes = text(&entry).ok_or("an entry of sys.path is odd")?.into_bytes();
                     if bytes.first() != Some(&b'/') {
                         return Err("sys.path has a relative path");
@@ -478,11 +480,24 @@ impl World {
         }
     }
 
-    fn is_plain_finder(&self, finder: &Object) -> bool {
-        finder.attribute(c"_loaders").is_some_and(|loaders| {
-            // SAFETY: the GIL is held; lists of tuples of str and class.
-            unsafe { ffi::PyObject_RichCompareBool(loaders.raw(), self.loaders.raw(), ffi::Py_EQ) == 1 }
-        })
+    /// Is a finder as the path hooks make it for this entry?
+    fn is_plain_finder(&self, finder: &Object, entry: &Object) -> bool {
+        // SAFETY: the GIL is held; a str, and lists of tuples of str and class.
+        let is_equal = |name, other: &Object| {
+            finder.attribute(name).is_some_and(|value| unsafe {
+                ffi::Py_TYPE(value.raw()) == ffi::Py_TYPE(other.raw())
+                    && ffi::PyObject_RichCompareBool(value.raw(), other.raw(), ffi::Py_EQ) == 1
+            })
+        };
+        // A method that is bound anew, and not what somebody has put there.
+        let is_the_class_s = |name: &CStr| {
+            let method = finder.attribute(name);
+            let function = method.and_then(|method| method.attribute(c"__func__"));
+            function.zip(self.finder.attribute(name)).is_some_and(|(function, own)| function.raw() == own.raw())
+        };
+        is_equal(c"_loaders", &self.loaders)
+            && is_equal(c"path", entry)
+            && [c"find_spec", c"_fill_cache", c"_get_spec"].into_iter().all(is_the_class_s)
     }
 
     fn block(&self, path: Vec<u8>, blocked: &mut [bool]) -> Answer<()> {

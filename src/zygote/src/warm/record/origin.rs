@@ -13,6 +13,9 @@ use crate::warm::node::text;
 use pyo3::ffi::{self, PyObject};
 use pyzy_sys::file;
 
+/// Why a module is refused whose next import writes bytecode, if it may.
+pub const NO_BYTECODE: &str = "it has no bytecode that fits";
+
 impl Recorder<'_> {
     /// What the finder of its package's directory says of a submodule.
     fn found(&self, number: usize) -> Option<Object> {
@@ -112,7 +115,7 @@ impl Recorder<'_> {
                 let cached = spec.attribute(c"cached")?;
                 let cached = text(&cached)?;
                 if !has_bytecode(&origin, &cached) {
-                    self.nodes[number].refuse("it has no bytecode that fits");
+                    self.nodes[number].refuse(NO_BYTECODE);
                 }
                 for path in [&origin, &cached] {
                     let place = self.place(path.as_bytes());
