@@ -72,6 +72,8 @@ repairs = set()
 names_read = set()
 names_written = {}
 watched = []
+asked = {}
+listed = set()
 before = {}
 listening = False
 
@@ -148,8 +150,25 @@ def place(frames):
     return f"{file} line {frame.f_lineno}"
 
 
+def looks_through(path):
+    """A directory is listed: by a finder, who is asked for names (`find_spec`), or by somebody who wants to know all that is there."""
+    frame = sys._getframe(2)
+    code = frame.f_code if frame is not None else None
+    if code is not None and code.co_name == "_fill_cache" and code.co_filename == "<frozen importlib._bootstrap_external>":
+        return
+    listed.add(path if isinstance(path, str) else None)
+
+
+def find_spec(self, fullname, target=None):
+    """FileFinder.find_spec; notes which names are looked for in a directory."""
+    asked.setdefault(self.path, set()).add(fullname.rpartition(".")[2])
+    return before["find_spec"](self, fullname, target)
+
+
 def event(name, args):
     """An audit event."""
+    if name in ("os.listdir", "os.scandir"):
+        looks_through(args[0])
     if name in HARMLESS:
         return
     if name == "open":
@@ -355,6 +374,10 @@ def begin():
         os.environ._data = posix.environ = recorder
         if hasattr(os, "environb"):
             os.environb._data = recorder
+    before["imported"] = {name.partition(".")[0] for name, module in list(sys.modules.items()) if is_from_a_file(module)}
+    finder = sys.modules["_frozen_importlib_external"].FileFinder
+    before["find_spec"] = finder.find_spec
+    finder.find_spec = find_spec
     watch_clocks()
     watch("sys.argv", ("argv",), arguments)
     watch("sys.orig_argv", ("orig_argv",), arguments)
@@ -362,6 +385,11 @@ def begin():
     watch("sys.stdout", ("stdout", "__stdout__"), stream)
     watch("sys.stderr", ("stderr", "__stderr__"), stream)
     listening = True
+
+
+def is_from_a_file(module):
+    spec = getattr(module, "__spec__", None)
+    return getattr(spec, "origin", None) not in (None, "built-in", "frozen")
 
 
 def library():
@@ -378,6 +406,11 @@ def end():
     """Put everything back and tell what was seen."""
     global listening
     listening = False
+    finder = sys.modules["_frozen_importlib_external"].FileFinder
+    if finder.find_spec is find_spec:
+        finder.find_spec = before["find_spec"]
+    else:
+        say("start-up code replaces FileFinder.find_spec")
     for entry in watched:
         unwatch(entry)
     environ = end_environ()
@@ -401,6 +434,7 @@ def end():
         "t" in getattr(sys, "abiflags", ""),
         hasattr(sys, "gettotalrefcount"),
         paths(),
+        *asked_only(),
         [name for name in names_read if isinstance(name, bytes)],
         changes,
         sorted(repairs),
@@ -419,6 +453,44 @@ def end_environ():
     data.update(now)
     environ._data = posix.environ = data
     return now
+
+
+def asked_only():
+    """Directories of sys.path in which start-up has looked for names and for nothing else, and what it has looked for there.
+
+    Whatever else comes and goes there is no matter to it. Of a directory in which one of sys.path is missing it
+    matters only that it is one.
+    """
+    external = sys.modules["_frozen_importlib_external"]
+    suffixes = ["", *sys.modules["_imp"].extension_suffixes(), *external.SOURCE_SUFFIXES, *external.BYTECODE_SUFFIXES]
+    places = [entry for entry in dict.fromkeys(sys.path) if isinstance(entry, str) and entry.startswith("/")]
+    standard = before["library"]
+    directories, names = [], []
+
+    def is_directory(path):
+        try:
+            return posix.stat(path).st_mode & 0o170000 == 0o040000
+        except OSError:
+            return False
+
+    for at, place in enumerate(places if None not in listed else ()):
+        if place in listed or place == standard or place.startswith(standard + "/lib-dynload"):
+            continue
+        if is_directory(place):
+            first = before["imported"] if standard in places[at:] else ()
+            directories.append(place)
+            names += [f"{place}/{name}{suffix}" for name in sorted({*asked.get(place, ()), *first}) for suffix in suffixes]
+        else:
+            above = place.rpartition("/")[0]
+            while above and not is_directory(above):
+                above = above.rpartition("/")[0]
+            if above and above not in listed and above not in places:
+                directories.append(above)
+    encoding, errors = sys.getfilesystemencoding(), sys.getfilesystemencodeerrors()
+    try:
+        return [d.encode(encoding, errors) for d in directories], [n.encode(encoding, errors) for n in names]
+    except UnicodeError:
+        return [], []
 
 
 def paths():

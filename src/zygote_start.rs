@@ -371,7 +371,7 @@ impl Starter<'_> {
         let mut paths = Vec::new();
         for path in &report.paths {
             // A relative path was nowhere, and is to be nowhere; that this process runs elsewhere means nothing.
-            let facts = file::facts(path).filter(|_| path.starts_with(b"/"));
+            let facts = fresh::counting(path, file::facts(path)).filter(|_| path.starts_with(b"/"));
             // A change within the same tick of the clock would not show: wait for the next call.
             if facts.is_some_and(|f| (now - TICK..now + TICK).contains(&(f[5] as i64))) {
                 return Err(Failure::Later("a file that start-up reads has only just changed"));

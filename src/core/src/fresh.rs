@@ -12,6 +12,18 @@ const MAGIC: &[u8; 8] = b"pyzyfrs1";
 /// The facts of a path that matter: `None` while it is absent.
 pub type Facts = Option<[u64; 6]>;
 
+/// The end of a path of a directory of which only that counts: that it is this one. What comes and goes in it is no matter.
+pub const ONLY_DIRECTORY: &[u8] = b"/.";
+
+/// The facts of a path, as far as they count.
+pub fn counting(path: &[u8], facts: Facts) -> Facts {
+    let only = path.ends_with(ONLY_DIRECTORY);
+    facts.map(|[device, inode, mode, rest @ ..]| match (only, rest) {
+        (true, _) => [device, inode, mode, 0, 0, 0],
+        (false, [size, mtime, ctime]) => [device, inode, mode, size, mtime, ctime],
+    })
+}
+
 /// A table, as it lies in a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Table<'a> {
@@ -139,6 +151,17 @@ mod tests {
         for length in 0..bytes.len() {
             assert_eq!(Table::decode(&bytes[..length]), None);
         }
+    }
+
+    #[test]
+    fn of_a_directory_only_that_it_is_this_one() {
+        let facts = Some([1, 2, 3, 4, 5, 6]);
+        assert_eq!(counting(b"/p", facts), facts);
+        assert_eq!(counting(b"/p/.", facts), Some([1, 2, 3, 0, 0, 0]));
+        assert_eq!(counting(b"/p/.", None), None);
+        // What is missing in it is not left out for its times' sake.
+        let paths: Vec<(&[u8], Facts)> = vec![(b"/p/.", counting(b"/p/.", facts)), (b"/p/x.py", None)];
+        assert_eq!(without_redundant(&paths, |p| p == b"/p", |_| false), paths);
     }
 
     #[test]

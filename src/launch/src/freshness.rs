@@ -1,6 +1,6 @@
 //! Checking a freshness table against the world and the caller's environment.
 
-use pyzy_core::fresh::Table;
+use pyzy_core::fresh::{self, Table};
 use pyzy_core::reason::Reason;
 use pyzy_core::vars;
 use pyzy_sys::{file, libc};
@@ -31,7 +31,7 @@ pub fn changed<'a>(table: &Table<'a>) -> Option<&'a [u8]> {
         |at: usize| table.paths.get(at).and_then(|(path, _)| split(path)).map(|(directory, _)| directory);
     let mut way: Option<(&[u8], file::Fd)> = None;
     let mut is_same = |at: usize, path: &'a [u8], facts| {
-        let Some((directory, name)) = split(path) else { return file::facts(path) == facts };
+        let Some((directory, name)) = split(path) else { return fresh::counting(path, file::facts(path)) == facts };
         if way.as_ref().is_none_or(|(known, _)| *known != directory)
             // The last first: most rows are shorter.
             && (at..at + FEW).rev().all(|other| directory_of(other) == Some(directory))
@@ -43,7 +43,7 @@ pub fn changed<'a>(table: &Table<'a>) -> Option<&'a [u8]> {
             Some((known, opened)) if *known == directory => file::facts_below(opened.number(), name),
             _ => file::facts(path),
         };
-        now == facts
+        fresh::counting(path, now) == facts
     };
     table.paths.iter().enumerate().find(|(at, (path, facts))| !is_same(*at, path, *facts)).map(|(_, (path, _))| *path)
 }

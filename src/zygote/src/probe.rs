@@ -69,6 +69,8 @@ struct Findings {
     free_threaded: bool,
     debug: bool,
     paths: Vec<Vec<u8>>,
+    /// Directories in which only names were looked for, and these: they are paths as well.
+    asked: (Vec<Vec<u8>>, Vec<Vec<u8>>),
     env_names: Vec<Vec<u8>>,
     environ_changes: Vec<Change>,
     repairs: Vec<String>,
@@ -289,9 +291,33 @@ impl Findings {
         // SAFETY: null, or a function that is never released.
         let end = unsafe { Bound::from_borrowed_ptr_or_opt(py, FUNCTIONS.end.load(Relaxed)) };
         let Some(end) = end else { return Ok(Findings::failed()) };
-        let (impure, version, version_text, free_threaded, debug, paths, env_names, environ_changes, repairs) =
-            end.call0()?.extract()?;
-        Ok(Findings { impure, version, version_text, free_threaded, debug, paths, env_names, environ_changes, repairs })
+        // PyO3 takes tuples of up to twelve.
+        let (
+            impure,
+            version,
+            version_text,
+            free_threaded,
+            debug,
+            paths,
+            only,
+            names,
+            env_names,
+            environ_changes,
+            repairs,
+        ) = end.call0()?.extract()?;
+        let asked = (only, names);
+        Ok(Findings {
+            impure,
+            version,
+            version_text,
+            free_threaded,
+            debug,
+            paths,
+            asked,
+            env_names,
+            environ_changes,
+            repairs,
+        })
     }
 
     /// Nothing is known, hence nothing is pure.
@@ -304,6 +330,7 @@ impl Findings {
             free_threaded: false,
             debug: false,
             paths: Vec::new(),
+            asked: (Vec::new(), Vec::new()),
             env_names: Vec::new(),
             environ_changes: Vec::new(),
             repairs: Vec::new(),

@@ -11,7 +11,7 @@ use crate::capi::Object;
 use crate::run::{self, Script};
 use crate::{counts, holes, importer, names, path0, quiet, warm};
 use pyo3::ffi;
-use pyzy_core::fresh::{Facts, Table};
+use pyzy_core::fresh::{self, Facts, Table};
 use pyzy_core::reason::Reason;
 use pyzy_core::start::Start;
 use pyzy_core::wire::{self, Answer, Ask, Request};
@@ -97,6 +97,7 @@ impl Prepared {
             (!warmed.is_spoilt).then_some(())?;
             let (lasting, modules) = (warmed.lasting, warmed.told.text());
             importer::prepare();
+            forget_listings(start);
             counts::prepare(layout.as_ref());
             quiet::prepare(layout);
             // After that, which knows all open files there are: these are closed without a trace.
@@ -104,6 +105,25 @@ impl Prepared {
             let arguments = Arguments::find();
             let (path0, memory) = (path0::find(), MemoryMap::read()?);
             Some(Prepared { adopter, path0, arguments, memory, changes, lasting, modules })
+        }
+    }
+}
+
+/// The finders of directories whose contents do not count for freshness list them again: FileFinder goes by the directory's time, which
+/// may be set back (`Lib/importlib/_bootstrap_external.py`).
+unsafe fn forget_listings(start: &Start) {
+    let Some((table, cache)) = Table::decode(start.table).zip(names::sys(&names::PATH_CACHE)) else { return };
+    for (path, _) in &table.paths {
+        let Some(directory) = path.strip_suffix(fresh::ONLY_DIRECTORY) else { continue };
+        // SAFETY: the GIL is held; live objects.
+        unsafe {
+            let finder = Object::decoded(directory)
+                .and_then(|entry| Object::share(ffi::PyDict_GetItem(cache.raw(), entry.raw())))
+                .filter(|finder| finder.raw() != ffi::Py_None());
+            if let Some(forget) = finder.and_then(|finder| finder.attribute(c"invalidate_caches")) {
+                drop(Object::own(ffi::PyObject_CallObject(forget.raw(), std::ptr::null_mut())));
+            }
+            ffi::PyErr_Clear();
         }
     }
 }
@@ -452,7 +472,7 @@ impl MemoryMap {
 
 /// Is every path still as the table says?
 pub fn is_fresh(table: &Table) -> bool {
-    table.paths.iter().all(|(path, facts)| file::facts(path) == *facts)
+    table.paths.iter().all(|(path, facts)| fresh::counting(path, file::facts(path)) == *facts)
 }
 
 /// Describes a pending Python exception for the log, and clears it.

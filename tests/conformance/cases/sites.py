@@ -116,6 +116,34 @@ shell("fresh/pth-edited", AGAIN % "echo \"$PWD/b\" > .local/lib/python@VER@/site
 shell("fresh/sitecustomize-added", AGAIN % "echo 'import sys; sys.custom = 1' > lib/sitecustomize.py", files={"x.py": "import sys\nprint(getattr(sys, 'custom', 0))\n", "lib/y": ""}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 shell("fresh/sitecustomize-edited", AGAIN % "echo 'import sys; sys.custom = 22' > lib/sitecustomize.py", files={"x.py": "import sys\nprint(getattr(sys, 'custom', 0))\n", "lib/sitecustomize.py": "import sys\nsys.custom = 1\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
 shell("fresh/sitecustomize-removed", AGAIN % "rm lib/sitecustomize.py", files={"x.py": "import sys\nprint(getattr(sys, 'custom', 0))\n", "lib/sitecustomize.py": "import sys\nsys.custom = 1\n"}, env={"PYTHONPATH": "@DIR@/lib"}, route=ANY)
+# What comes and goes in a directory that start-up only asks for names.
+MAY_BE = "import sys\nfor name in ('mm', 'nn', 'later'):\n    try:\n        m = __import__(name)\n        print(name, m.V, m.__file__)\n    except ImportError as e:\n        print(e)\nprint(getattr(sys, 'custom', 0), sys.path)\n"
+LIB = {"env": {"PYTHONPATH": "@DIR@/lib"}, "route": ANY}
+CHANGES = {
+    "module": "echo 'V = 1' > lib/mm.py",
+    "module-and-time-put-back": "touch -r lib stamp; echo 'V = 1' > lib/mm.py; touch -r stamp lib",
+    "module-goes": "rm lib/nn.py; rm -rf lib/__pycache__",
+    "module-becomes-a-package": "mkdir lib/nn; echo 'V = 7' > lib/nn/__init__.py",
+    "file-of-no-matter": "touch lib/x.txt lib/y; mkdir lib/z",
+    "custom": "echo 'import sys; sys.custom = 1' > lib/sitecustomize.py",
+    "custom-package": "mkdir lib/sitecustomize; echo 'import sys; sys.custom = 2' > lib/sitecustomize/__init__.py",
+    "custom-without-source": "echo 'import sys; sys.custom = 3' > s.py; python3 -c 'import py_compile; py_compile.compile(\"s.py\", \"lib/sitecustomize.pyc\")'",
+    "directory-goes": "rm -r lib",
+    "directory-is-another": "mv lib old; mkdir lib; echo 'V = 4' > lib/mm.py",
+    "directory-is-a-file": "mv lib old; echo > lib",
+    "closed": "chmod 0 lib",
+}
+for name, change in CHANGES.items():
+    shell("fresh/pythonpath/" + name, AGAIN % change, files={"x.py": MAY_BE, "lib/nn.py": "V = 5\n"}, drop=("__pycache__",), **LIB)
+shell("fresh/pythonpath/part-of-start-up", "python3 x.py; mkdir lib/encodings; echo 'raise SystemExit(7)' > lib/encodings/__init__.py; python3 x.py; echo $?", files={"x.py": MAY_BE, "lib/y": ""}, normal=((r"(?s)Python path configuration.*?\n\n", ""), (r"Current thread.*", ""), (r"program name = .*", "")), drop=("__pycache__",), **LIB)
+shell("fresh/pythonpath/comes", AGAIN % "mkdir later; echo 'V = 6' > later/mm.py; echo 'import sys; sys.custom = 4' > later/sitecustomize.py", MAY_BE, env={"PYTHONPATH": "@DIR@/later"}, route=ANY, drop=("__pycache__",))
+shell("fresh/pythonpath/beside-what-is-missing", AGAIN % "touch lib/x; mkdir lib/a; echo 'V = 1' > lib/a/mm.py", files={"x.py": MAY_BE, "lib/y": ""}, env={"PYTHONPATH": "@DIR@/lib/a"}, route=ANY, drop=("__pycache__",))
+for name in ("module", "module-and-time-put-back", "module-goes", "file-of-no-matter", "custom", "directory-goes", "directory-is-another"):
+    shell("fresh/pth/" + name, AGAIN % CHANGES[name], files={"x.py": MAY_BE, "lib/nn.py": "V = 5\n", USER + "a.pth": "@DIR@/lib\n"}, env=OWN, route=ANY, drop=("__pycache__",))
+    shell("fresh/warm/" + name, AGAIN % CHANGES[name], files={"x.py": "import json, argparse\n" + MAY_BE, "lib/nn.py": "V = 5\n"}, drop=("__pycache__",), env={**LIB["env"], "PYZY_PRELOAD": "stdlib,nn"}, route=ANY)
+    shell("fresh/warm-pth/" + name, AGAIN % CHANGES[name], files={"x.py": "import json, argparse\n" + MAY_BE, "lib/nn.py": "V = 5\n", USER + "a.pth": "@DIR@/lib\n"}, drop=("__pycache__",), env={**OWN, "PYZY_PRELOAD": "stdlib,nn"}, route=ANY)
+shell("fresh/listed-by-start-up", AGAIN % "touch lib/x", files={"x.py": "import sys\nprint(sys.seen)\n", "lib/sitecustomize.py": "import os, sys\nsys.seen = sorted(os.listdir(os.path.dirname(__file__)))\n"}, drop=("__pycache__",), normal=(("'__pycache__', ", ""),), **LIB)
+shell("fresh/asked-by-start-up", AGAIN % "echo 'V = 8' > lib/mm.py", files={"x.py": "import sys\nprint(sys.seen)\n", "lib/sitecustomize.py": "import sys, importlib.util\nsys.seen = importlib.util.find_spec('mm') is not None\n"}, drop=("__pycache__",), **LIB)
 shell("fresh/package-installed", AGAIN % "echo 'V = 5' > .local/lib/python@VER@/site-packages/mine.py", files={"x.py": "try:\n    import mine\n    print(mine.V)\nexcept ImportError as e:\n    print(e)\n", USER + "y": ""}, env=OWN, route=ANY)
 shell("fresh/user-site-created", AGAIN % "mkdir -p .local/lib/python@VER@/site-packages", SITE, env=OWN, route=ANY)
 

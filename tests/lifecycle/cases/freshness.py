@@ -109,6 +109,28 @@ def shadow(w):
     follow(w, (nothing, "second"), (put(first + "/usercustomize.py", "import sys\nsys.mark = 'first'\n"), "first"), (remove(first + "/usercustomize.py"), "second"), PYTHONPATH=first + ":" + second)
 
 
+for engine in ("restore", "fork"):
+    @test("fresh/what-startup-has-not-asked-for/" + engine, each=True, seconds=60)
+    def not_asked_for(w, engine=engine):
+        """Runs stay warm whatever comes into a directory of PYTHONPATH, but for names that start-up looks for; and see it."""
+        w.engine = engine
+        lib = w.work + "/lib"
+        os.mkdir(lib)
+        w.changes["PYTHONPATH"] = "%s:%s/missing" % (lib, lib)
+        w.prime()
+        script = w.script("uses.py", "try:\n    import mm\n    print(mm.V)\nexcept ImportError:\n    print('none')\n")
+        w.expect(w.call(script), "warm", b"none\n")
+        for text in ("V = 1\n", "V = 22\n"):
+            put(lib + "/mm.py", text)()
+            put(lib + "/%d.txt" % len(text), "")()
+            w.expect(w.call(script), "warm", text[4:].encode())
+        remove(lib + "/mm.py")()
+        w.expect(w.call(script), "warm", b"none\n")
+        put(lib + "/sitecustomize.py", "import sys\nsys.stdout.write('')\n")()
+        child = w.call(script)
+        check(w.route(child) != "warm", "sitecustomize has not run")
+
+
 @test("fresh/a-file-that-startup-reads", each=True)
 def read_file(w):
     """Reading a file is either watched or makes start-up impure; never an old value."""

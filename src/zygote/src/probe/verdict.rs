@@ -7,6 +7,7 @@ use super::environment::{Entry, environment, same_changes, value};
 use super::state::State;
 use super::{Before, Findings};
 use crate::trace::Trace;
+use pyzy_core::fresh;
 use pyzy_core::report::{Repair, Report, Verdict};
 use pyzy_core::vars;
 use std::collections::{BTreeSet, HashSet};
@@ -46,7 +47,7 @@ pub fn report(findings: Findings, trace: Trace, before: &Before, failure: Option
         env_names: env_names(findings.env_names, trace.env_names),
         environ_changes: findings.environ_changes,
         repairs: Repair::ALL.iter().copied().filter(|r| findings.repairs.iter().any(|n| n == r.name())).collect(),
-        paths: all_paths([trace.paths, absent].concat(), findings.paths, old),
+        paths: all_paths([trace.paths, absent].concat(), findings.paths, findings.asked, old),
     }
 }
 
@@ -91,10 +92,19 @@ fn env_names(mut names: Vec<Vec<u8>>, traced: BTreeSet<Vec<u8>>) -> Vec<Vec<u8>>
 }
 
 /// Everything that start-up depends on, in the order of the first look.
-fn all_paths(traced: Vec<Vec<u8>>, found: Vec<Vec<u8>>, environment: &[Entry]) -> Vec<Vec<u8>> {
+fn all_paths(
+    traced: Vec<Vec<u8>>,
+    found: Vec<Vec<u8>>,
+    (only, names): (Vec<Vec<u8>>, Vec<Vec<u8>>),
+    environment: &[Entry],
+) -> Vec<Vec<u8>> {
     let mut seen = HashSet::new();
     let mut paths: Vec<Vec<u8>> = traced;
     paths.extend(found);
+    for path in paths.iter_mut().filter(|path| only.contains(path)) {
+        path.extend_from_slice(fresh::ONLY_DIRECTORY);
+    }
+    paths.extend(names);
     paths.extend(mapped_files());
     paths.extend(system_files(environment));
     paths.retain(|p| !passing(p) && seen.insert(p.clone()));

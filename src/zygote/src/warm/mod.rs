@@ -98,7 +98,7 @@ pub fn prepare(layout: Option<&Layout>, start: &Start) -> Warmed {
     };
     let (before, shared) = (mapped_files(), shared_mappings());
     let rest = quiet::Rest::new(layout);
-    let store = in_copied_context(|| warm(layout, &wanted, &mut warmed.told));
+    let store = in_copied_context(|| warm(layout, &wanted, start.table, &mut warmed.told));
     drop(rest);
     // SAFETY: the GIL is held.
     unsafe { ffi::PyErr_Clear() };
@@ -197,9 +197,9 @@ fn mapped_files() -> Vec<Vec<u8>> {
     files
 }
 
-fn warm(layout: &Layout, wanted: &Wanted, told: &mut Notes) -> Option<Store> {
+fn warm(layout: &Layout, wanted: &Wanted, table: &[u8], told: &mut Notes) -> Option<Store> {
     let began = process::clock(libc::CLOCK_REALTIME);
-    let mut world = World::now(Paths::now()?, layout)?;
+    let mut world = World::now(Paths::now(table)?, layout)?;
     let mut others = world.paths.entries.iter().enumerate().filter(|(at, _)| !world.paths.library.contains(at));
     if others.any(|(_, (_, path, _))| world.has_any(path, list::ONCE)) {
         return None;

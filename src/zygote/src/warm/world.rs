@@ -7,13 +7,14 @@
 use super::node::{self, Content, Node, text};
 use super::record::item;
 use crate::capi::{self, Object};
+use crate::entry;
 use crate::quiet::Layout;
 use crate::watchers::Watchers;
 use pyo3::ffi::{self, PyObject};
-use pyzy_core::fresh::Facts;
+use pyzy_core::fresh::{self, Facts, Table};
 use pyzy_sys::file;
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::CStr;
 
 /// `sys.path` as start-up left it.
@@ -21,11 +22,13 @@ pub struct Paths {
     pub entries: Vec<(Object, Vec<u8>, Facts)>,
     /// The numbers of the entries that hold the standard library: its directory, and `lib-dynload` beneath it.
     pub library: [usize; 2],
+    /// Of which entries what comes and goes is no matter to start-up ([`fresh::ONLY_DIRECTORY`]).
+    changing: Vec<bool>,
 }
 
 impl Paths {
-    /// `None` where it is not as usual.
-    pub fn now() -> Option<Paths> {
+    /// `None` where it is not as usual. `table` is the freshness table.
+    pub fn now(table: &[u8]) -> Option<Paths> {
         let path = capi::sys(c"path")?;
         let mut entries = Vec::new();
         // SAFETY: the GIL is held; indices below the length.
@@ -42,7 +45,11 @@ impl Paths {
         let dynamic = entries.iter().position(|(_, path, _)| path.ends_with(b"/lib-dynload"))?;
         let library = entries[dynamic].1.strip_suffix(b"/lib-dynload")?.to_vec();
         let library = entries.iter().position(|(_, path, _)| *path == library)?;
-        Some(Paths { entries, library: [library, dynamic] })
+        let table = Table::decode(table)?;
+        let only: HashSet<&[u8]> =
+            table.paths.iter().filter_map(|(path, _)| path.strip_suffix(fresh::ONLY_DIRECTORY)).collect();
+        let changing = entries.iter().map(|(_, path, _)| only.contains(&path[..])).collect();
+        Some(Paths { entries, library: [library, dynamic], changing })
     }
 
     /// The entries that hold the standard library, as a list.
@@ -418,7 +425,11 @@ impl World {
                 if let Some((_, path, facts)) = known {
                     base += 1;
                     let now = file::facts(path);
-                    if now != *facts {
+                    if now != *facts && self.paths.changing[base - 1] && now.is_some() && facts.is_some() {
+                        // Its own modules are not warm then, nor are those that it might have now.
+                        entry::wear_out();
+                        self.block(path.clone(), &mut blocked)?;
+                    } else if now != *facts {
                         return Err(node::changed("a directory of sys.path has changed", path, *facts, now));
                     }
                 }
