@@ -138,8 +138,9 @@ for name, change in CHANGES.items():
 shell("fresh/pythonpath/part-of-start-up", "python3 x.py; mkdir lib/encodings; echo 'raise SystemExit(7)' > lib/encodings/__init__.py; python3 x.py; echo $?", files={"x.py": MAY_BE, "lib/y": ""}, normal=((r"(?s)Python path configuration.*?\n\n", ""), (r"Current thread.*", ""), (r"program name = .*", "")), drop=("__pycache__",), **LIB)
 shell("fresh/pythonpath/comes", AGAIN % "mkdir later; echo 'V = 6' > later/mm.py; echo 'import sys; sys.custom = 4' > later/sitecustomize.py", MAY_BE, env={"PYTHONPATH": "@DIR@/later"}, route=ANY, drop=("__pycache__",))
 shell("fresh/pythonpath/beside-what-is-missing", AGAIN % "touch lib/x; mkdir lib/a; echo 'V = 1' > lib/a/mm.py", files={"x.py": MAY_BE, "lib/y": ""}, env={"PYTHONPATH": "@DIR@/lib/a"}, route=ANY, drop=("__pycache__",))
-for name in ("module", "module-and-time-put-back", "module-goes", "file-of-no-matter", "custom", "directory-goes", "directory-is-another"):
+for name in ("module", "module-and-time-put-back", "module-goes", "custom", "directory-goes"):
     shell("fresh/pth/" + name, AGAIN % CHANGES[name], files={"x.py": MAY_BE, "lib/nn.py": "V = 5\n", USER + "a.pth": "@DIR@/lib\n"}, env=OWN, route=ANY, drop=("__pycache__",))
+for name in ("module", "module-and-time-put-back", "directory-is-another"):
     shell("fresh/warm/" + name, AGAIN % CHANGES[name], files={"x.py": "import json, argparse\n" + MAY_BE, "lib/nn.py": "V = 5\n"}, drop=("__pycache__",), env={**LIB["env"], "PYZY_PRELOAD": "stdlib,nn"}, route=ANY)
     shell("fresh/warm-pth/" + name, AGAIN % CHANGES[name], files={"x.py": "import json, argparse\n" + MAY_BE, "lib/nn.py": "V = 5\n", USER + "a.pth": "@DIR@/lib\n"}, drop=("__pycache__",), env={**OWN, "PYZY_PRELOAD": "stdlib,nn"}, route=ANY)
 shell("fresh/listed-by-start-up", AGAIN % "touch lib/x", files={"x.py": "import sys\nprint(sys.seen)\n", "lib/sitecustomize.py": "import os, sys\nsys.seen = sorted(os.listdir(os.path.dirname(__file__)))\n"}, drop=("__pycache__",), normal=(("'__pycache__', ", ""),), **LIB)
