@@ -62,6 +62,7 @@ struct Before {
 }
 
 /// What python/probe.py's `end` gives.
+#[derive(Default)]
 struct Findings {
     impure: Vec<Vec<u8>>,
     version: (u8, u8, u8),
@@ -323,18 +324,7 @@ impl Findings {
     /// Nothing is known, hence nothing is pure.
     fn failed() -> Findings {
         failed(b"it told nothing");
-        Findings {
-            impure: Vec::new(),
-            version: (0, 0, 0),
-            version_text: Vec::new(),
-            free_threaded: false,
-            debug: false,
-            paths: Vec::new(),
-            asked: (Vec::new(), Vec::new()),
-            env_names: Vec::new(),
-            environ_changes: Vec::new(),
-            repairs: Vec::new(),
-        }
+        Findings::default()
     }
 }
 
