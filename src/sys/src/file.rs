@@ -292,14 +292,19 @@ unsafe fn written(buffer: &PathBuffer, length: usize) -> &[u8] {
 
 /// The names in a directory, without `.` and `..`.
 pub fn list(path: &[u8]) -> Result<Vec<Vec<u8>>> {
-    let fd = open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     let mut names = Vec::new();
+    each_name_in(path, |name| names.push(name.to_vec()))?;
+    Ok(names)
+}
+
+/// Calls `f` with each name in a directory but `.` and `..`.
+pub fn each_name_in(path: &[u8], mut f: impl FnMut(&[u8])) -> Result<()> {
+    let fd = open(path, libc::O_RDONLY | libc::O_DIRECTORY, 0)?;
     each_name(fd.number(), |name| {
         if name != b"." && name != b".." {
-            names.push(name.to_vec());
+            f(name);
         }
-    })?;
-    Ok(names)
+    })
 }
 
 /// Calls `f` with each name of an open directory (`man 2 getdents`).

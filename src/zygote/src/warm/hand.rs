@@ -108,8 +108,8 @@ struct Plan<'a> {
     names: Vec<usize>,
     /// To be compared, once all is known.
     files: Vec<usize>,
-    /// Entries that will be set: dictionary, key and value.
-    planned: Vec<[usize; 3]>,
+    /// Entries that will be set, by dictionary and key.
+    planned: HashMap<[usize; 2], usize>,
 }
 
 impl Store {
@@ -157,7 +157,7 @@ impl Store {
                 reach: Reach::default(),
                 names: Vec::new(),
                 files: Vec::new(),
-                planned: Vec::new(),
+                planned: HashMap::new(),
             };
             for &always in &self.always {
                 plan.visit(always)?;
@@ -224,8 +224,7 @@ impl Store {
         if !node.once || node.foreign.is_some() || node.state.get() != State::Hidden {
             return Vec::new();
         }
-        let events = node.events.borrow();
-        let needed = events.iter().filter_map(|event| match event {
+        let needed = node.events.iter().filter_map(|event| match event {
             // SAFETY: the GIL is held; a live object.
             Event::Needs(needed) => unsafe { Object::share(self.nodes[*needed].key.raw()) },
             _ => None,
@@ -277,7 +276,7 @@ impl Store {
                         }
                     }
                     Step::Search(at, event) => {
-                        if let Event::Searches(entry, finder) = &self.nodes[at].events.borrow()[event]
+                        if let Event::Searches(entry, finder) = &self.nodes[at].events[event]
                             && ffi::PyDict_GetItem(self.world.cache.raw(), entry.raw()).is_null()
                         {
                             ffi::PyDict_SetItem(self.world.cache.raw(), entry.raw(), finder.raw());
@@ -288,8 +287,11 @@ impl Store {
                         turn.set(self.turns.get());
                     }
                     Step::Effect(at, event) => {
-                        let event = &mut self.nodes[at].events.borrow_mut()[event];
-                        if let Event::Effect(effect) = std::mem::replace(event, Event::Done) {
+                        let node = &self.nodes[at];
+                        node.is_done.set(true);
+                        if let Event::Effect(effect) = &node.events[event] {
+                            // Taken without a change of where it was. Nobody takes it again: `plan` asks.
+                            let effect = std::ptr::read(&raw const **effect);
                             let replay = || effect.replay(&self.layout, &self.nodes);
                             match effect.dictionary().and_then(|dictionary| self.made.get(&dictionary)) {
                                 Some(&(maker, number)) => {
@@ -407,7 +409,7 @@ impl Plan<'_> {
                 self.meet(parent, other, here)?;
             }
         }
-        for event in node.events.borrow().iter() {
+        for event in &node.events {
             // What has been taken out of sys.modules since is not asked for again.
             if let Event::Needs(needed) | Event::Within(needed) = event
                 && self.marks.nodes[*needed] == Mark::New
@@ -443,6 +445,9 @@ impl Plan<'_> {
         }
         if node.refused.is_some() {
             return Err("a module that it needs is not fit to be handed over");
+        }
+        if node.is_done.get() {
+            return Err("it has been handed over in part");
         }
         if let Some(parent) = node.parent
             && self.marks.nodes[parent] != Mark::Entered
@@ -510,7 +515,7 @@ impl Plan<'_> {
         if node.finder.is_some() {
             self.steps.push(Step::Find(number));
         }
-        for (at, event) in node.events.borrow().iter().enumerate() {
+        for (at, event) in node.events.iter().enumerate() {
             match event {
                 Event::Needs(needed) => self.visit(*needed)?,
                 Event::Finds(found) => {
@@ -560,7 +565,6 @@ impl Plan<'_> {
                     }
                     self.steps.push(Step::Effect(number, at));
                 }
-                Event::Done => return Err("it has been handed over in part"),
             }
         }
         self.marks.nodes[number] = Mark::Planned;

@@ -100,7 +100,7 @@ pub fn count(nodes: &mut [Node], layout: &Layout) {
 }
 
 /// Before the end of an interpreter. Nothing is handed over any more.
-pub fn let_go(store: &Store) {
+pub fn let_go(store: &mut Store) {
     for node in store.nodes.iter().filter(|node| node.state.get() == State::Hidden) {
         let is_hidden = |owner: usize| store.nodes[owner].state.get() == State::Hidden;
         for hold in node.holds.iter().filter(|hold| !hold.owner.is_some_and(is_hidden)) {
@@ -110,9 +110,11 @@ pub fn let_go(store: &Store) {
             }
         }
     }
-    for node in &store.nodes {
-        for event in node.events.borrow_mut().iter_mut().filter(|event| matches!(event, Event::Effect(_))) {
-            *event = Event::Done;
+    for node in &mut store.nodes {
+        // What was made again has been taken out of these.
+        match node.is_done.get() {
+            true => std::mem::forget(std::mem::take(&mut node.events)),
+            false => node.events.retain(|event| !matches!(event, Event::Effect(_))),
         }
         node.module.borrow_mut().take().map(super::Object::into_raw);
     }

@@ -14,6 +14,7 @@ mod copies;
 mod create;
 mod definitions;
 pub mod ends;
+mod finders;
 mod foreign;
 mod hand;
 mod hook;
@@ -24,6 +25,7 @@ mod list;
 mod made;
 mod modules;
 pub mod node;
+mod pack;
 mod print;
 mod record;
 mod recording;
@@ -169,9 +171,9 @@ pub fn let_go() {
     let store = STORE.swap(std::ptr::null_mut(), Relaxed);
     if !store.is_null() {
         // SAFETY: stored by `prepare`; nobody else has it any more.
-        let store = unsafe { Box::from_raw(store) };
+        let mut store = unsafe { Box::from_raw(store) };
         asleep::wake_all();
-        leave::let_go(&store);
+        leave::let_go(&mut store);
         // The nodes stay, for what is hidden stays; what the world has of the interpreter goes.
         let Store { world, nodes, .. } = *store;
         drop(world);
@@ -233,7 +235,7 @@ fn warm(layout: &Layout, wanted: &Wanted, table: &[u8], told: &mut Notes) -> Opt
     }
     let wide = !verdict.warm.is_empty();
     let recording = recording::record(layout, &mut world, wanted, &stdlib, (&verdict, named), told)?;
-    let Recording { mut nodes, places, owned, row, globals, hook } = recording;
+    let Recording { mut nodes, mut places, owned, row, globals, hook } = recording;
     let is_recent = |at: usize| {
         let facts: &Facts = &places[at].facts;
         !places[at].is_on_the_way()
@@ -312,6 +314,7 @@ fn warm(layout: &Layout, wanted: &Wanted, table: &[u8], told: &mut Notes) -> Opt
         .enumerate()
         .flat_map(|(maker, node)| node.made.objects().map(move |(object, number)| (object, (maker, number))));
     let made = made.collect();
+    pack::pack(&mut nodes, &mut places);
     let index = index(&nodes)?;
     let has_once = nodes.iter().any(|node| node.once && node.foreign.is_none());
     let store = Store {

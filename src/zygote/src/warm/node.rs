@@ -105,10 +105,8 @@ pub enum Event {
     Searches(Object, Object),
     /// It made classes.
     Makes(Turn),
-    /// An effect that has been made again.
-    Done,
     /// It changed something that is not its own.
-    Effect(Effect),
+    Effect(Box<Effect>),
 }
 
 /// A change of something that is not the module's own.
@@ -134,8 +132,12 @@ pub struct Hot {
     /// Ours until the hand-over, then nobody's.
     pub module: RefCell<Option<Object>>,
     pub state: Cell<State>,
+    /// Its effects have been made again: what they held is the script's.
+    pub is_done: Cell<bool>,
     /// What the collector has of it.
     pub ring: RefCell<Ring>,
+    /// What its namespace holds.
+    pub content: Content,
 }
 
 impl Hot {
@@ -151,7 +153,9 @@ impl Hot {
         let hot = place.write(Hot {
             module: RefCell::new(None),
             state: Cell::new(state),
+            is_done: Cell::new(false),
             ring: RefCell::new(Ring::unlinked()),
+            content: Content::default(),
         });
         hot.ring.get_mut().link();
         hot
@@ -186,7 +190,7 @@ pub struct Node {
     pub finder: Option<(Object, Object)>,
     /// The number of its first name, if it was found along `sys.path`, and of the entry.
     pub found: Option<(usize, usize)>,
-    pub events: RefCell<Vec<Event>>,
+    pub events: Vec<Event>,
     /// Numbers of places that must be as they were.
     pub places: Vec<usize>,
     /// Variables that its import read, with their values.
@@ -207,8 +211,6 @@ pub struct Node {
     pub tied: Vec<usize>,
     /// Why it is not handed over.
     pub refused: Option<String>,
-    /// What its namespace holds.
-    pub content: Content,
     /// Called after the hand-over: makes its state this process's own.
     pub settle: Option<Object>,
     /// What its objects do at the end.
@@ -255,7 +257,7 @@ impl Node {
             package: None,
             finder: None,
             found: None,
-            events: RefCell::new(Vec::new()),
+            events: Vec::new(),
             places: Vec::new(),
             variables: Vec::new(),
             host: false,
@@ -266,7 +268,6 @@ impl Node {
             misses: Vec::new(),
             tied: Vec::new(),
             refused: None,
-            content: Content::default(),
             settle: None,
             kept: None,
             registers: false,
@@ -341,13 +342,20 @@ impl Content {
         }
     }
 
-    /// Is it still that?
+    /// Is it still that? Asked again, it takes a look at the version.
     ///
     /// # Safety
     /// The GIL is held; an exact dictionary.
     pub unsafe fn is_in(&self, layout: &Layout, dictionary: *mut PyObject, skip: &[usize]) -> bool {
         // SAFETY: the caller's promise.
-        unsafe { self.has_version(layout, dictionary) || sum(dictionary, skip) == self.sum.get() }
+        unsafe {
+            let is_same = self.has_version(layout, dictionary) || sum(dictionary, skip) == self.sum.get();
+            let now = layout.version_of(dictionary as usize);
+            if is_same && now != self.version.get() {
+                self.version.set(now);
+            }
+            is_same
+        }
     }
 
     unsafe fn has_version(&self, layout: &Layout, dictionary: *mut PyObject) -> bool {

@@ -282,7 +282,7 @@ impl<'a> Recorder<'a> {
         classes.retain(|class| self.classes_owned.insert(*class));
         if !classes.is_empty() {
             let (turn, owner) = (new_turn(), self.nodes[number].hot());
-            self.nodes[number].events.borrow_mut().push(Event::Makes(turn));
+            self.nodes[number].events.push(Event::Makes(turn));
             self.owned.extend(classes.into_iter().map(|class| Owned::new(class, owner, turn, is_static)));
         }
     }
@@ -294,8 +294,8 @@ impl<'a> Recorder<'a> {
                 Some(top) if !watch.owner.is_some_and(|owner| self.stack.contains(&owner)) => {
                     let changes = watch.changes(&mut self.nodes[top]);
                     for effect in changes {
-                        let mut events = self.nodes[top].events.borrow_mut();
-                        events.push(Event::Effect(effect));
+                        let events = &mut self.nodes[top].events;
+                        events.push(Event::Effect(Box::new(effect)));
                         self.order.push((top, events.len() - 1));
                     }
                 }
@@ -308,8 +308,8 @@ impl<'a> Recorder<'a> {
         for list in &mut self.lists {
             let effect = list.added(top.map(|top| &mut self.nodes[top]));
             if let (Some(effect), Some(top)) = (effect, top) {
-                let mut events = self.nodes[top].events.borrow_mut();
-                events.push(Event::Effect(effect));
+                let events = &mut self.nodes[top].events;
+                events.push(Event::Effect(Box::new(effect)));
                 self.order.push((top, events.len() - 1));
             }
         }
@@ -367,7 +367,7 @@ impl<'a> Recorder<'a> {
             self.nodes[number].is_bare = !known && !imported;
             self.seen.insert(self.nodes[number].key.raw() as usize, value.raw() as usize);
             *self.nodes[number].module.borrow_mut() = Some(value);
-            self.nodes[top].events.borrow_mut().push(Event::Inserts(number));
+            self.nodes[top].events.push(Event::Inserts(number));
         }
     }
 
@@ -454,7 +454,7 @@ impl<'a> Recorder<'a> {
             && !is_around(top)
         {
             let event = if is_under_way { Event::Within(number) } else { Event::Needs(number) };
-            self.nodes[top].events.borrow_mut().push(event);
+            self.nodes[top].events.push(event);
         }
         self.stack.push(number);
         may_be
@@ -526,7 +526,7 @@ impl<'a> Recorder<'a> {
         let asked = !is_absent && !first_missing.is_empty() && self.nodes[number].name.contains('.');
         let has_asked = asked
             && self.names.iter().position(|known| *known == first_missing).is_some_and(|first| {
-                self.nodes[number].events.borrow().iter().any(|e| matches!(e, Event::Absent(n) if *n == first))
+                self.nodes[number].events.iter().any(|e| matches!(e, Event::Absent(n) if *n == first))
             });
         if has_asked && self.describe_failed(number).is_some() {
             self.nodes[number].fails = true;
@@ -541,12 +541,12 @@ impl<'a> Recorder<'a> {
             self.nodes[top].places.push(place);
             let finder = capi::sys(c"path_importer_cache").and_then(|cache| item(&cache, &directory));
             let key = Object::decoded(directory.as_bytes());
-            let mut events = self.nodes[top].events.borrow_mut();
+            let events = &mut self.nodes[top].events;
             events.retain(|event| !matches!(event, Event::Needs(n) if *n == number));
             events.extend(key.zip(finder).map(|(entry, finder)| Event::Searches(entry, finder)));
             return;
         }
-        let mut events = self.nodes[top].events.borrow_mut();
+        let events = &mut self.nodes[top].events;
         let place = events.iter().rposition(|event| matches!(event, Event::Needs(n) if *n == number));
         match (is_absent, first, place) {
             (true, Some(first), Some(place)) => {
@@ -555,7 +555,6 @@ impl<'a> Recorder<'a> {
                 events.extend(Object::decoded(name.as_bytes()).map(Event::Misses));
             }
             _ => {
-                drop(events);
                 self.nodes[top].refuse(format!("the import of {name} fails in it"));
             }
         }
@@ -591,7 +590,7 @@ impl<'a> Recorder<'a> {
         // One whose package imports it may be whole while its first import waits for the package.
         let is_under_way = self.stack.contains(&number) && self.nodes[number].module.borrow().is_none();
         let event = if is_under_way { Event::Within(number) } else { Event::Needs(number) };
-        let mut events = self.nodes[top].events.borrow_mut();
+        let events = &mut self.nodes[top].events;
         let is_new = !events.iter().any(|e| matches!(e, Event::Needs(n) | Event::Within(n) if *n == number));
         if is_new {
             events.push(event);
@@ -601,7 +600,7 @@ impl<'a> Recorder<'a> {
     /// The innermost import has looked for a module that is not there.
     pub fn missed(&mut self, key: Object) {
         if let Some(&top) = self.stack.last() {
-            self.nodes[top].events.borrow_mut().push(Event::Misses(key));
+            self.nodes[top].events.push(Event::Misses(key));
         }
     }
 
@@ -616,11 +615,8 @@ impl<'a> Recorder<'a> {
     pub fn call(&mut self, function: Object, arguments: Object, keywords: Option<Object>) {
         if let Some(&top) = self.stack.last() {
             self.look();
-            self.nodes[top].events.borrow_mut().push(Event::Effect(super::node::Effect::Call {
-                function,
-                arguments,
-                keywords,
-            }));
+            let call = super::node::Effect::Call { function, arguments, keywords };
+            self.nodes[top].events.push(Event::Effect(Box::new(call)));
         }
     }
 }

@@ -64,6 +64,8 @@ pub fn record(
     create::attach()?;
     let stand_ins = StandIns::put()?;
     let row = Row::begin(&world.modules);
+    let names = || stdlib.iter().copied().chain(verdict.warm.iter().map(String::as_str));
+    row.iter().for_each(|row| names().for_each(|name| row.name(name)));
     let Some(mut recorder) = Recorder::new(layout, &world.paths, !verdict.warm.is_empty()) else {
         stand_ins.take_away();
         return None;

@@ -123,7 +123,7 @@ impl Verdict {
             let found = nodes.iter().position(|node| node.name == *key);
             for node in nodes.iter_mut().filter(|node| node.name == *name && node.state.get() == State::Hidden) {
                 match found {
-                    Some(found) => node.events.get_mut().push(Event::Finds(found)),
+                    Some(found) => node.events.push(Event::Finds(found)),
                     None => node.refuse(format!("it looks at sys.modules['{key}']")),
                 }
             }

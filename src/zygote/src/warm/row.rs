@@ -32,8 +32,8 @@ unsafe extern "C" {
 
 /// A module, a dictionary, each with its collector's head, or a name of up to thirty characters.
 const BLOCK: usize = 72;
-/// Three for each module; others lie anywhere.
-const BLOCKS: usize = 4096;
+/// Four for each module; others lie anywhere.
+const BLOCKS: usize = 8192;
 /// How many blocks one module gets: it and its namespace are among the first objects that are made.
 const EACH: usize = 24;
 /// More than CPython keeps of freed dictionaries (`PyDict_MAXFREELIST`).
@@ -89,6 +89,15 @@ impl Row {
             }
             Some(row)
         }
+    }
+
+    /// The last part of a module's name, by which its package will have it, lies there too, unless something has it already.
+    pub fn name(&self, module: &str) {
+        let last = module.rsplit('.').next().and_then(|last| std::ffi::CString::new(last).ok());
+        // SAFETY: the GIL is held; a C string. The reference is kept for good, and with it the string.
+        last.iter().for_each(|last| unsafe {
+            within(|| ffi::PyUnicode_InternFromString(last.as_ptr()));
+        });
     }
 
     /// All is imported.

@@ -18,7 +18,7 @@ pub fn count(nodes: &mut [Node], verdict: &Verdict, is_other: impl Fn(&Node) -> 
     let decimal = nodes.iter().position(|node| node.name == "decimal");
     for node in nodes.iter_mut().filter(|node| is_other(node) && node.state.get() == State::Hidden) {
         let needs = |event: &Event| matches!(event, Event::Needs(n) if Some(*n) == decimal);
-        if verdict.decimal.contains(&node.name) || node.events.get_mut().iter().any(needs) {
+        if verdict.decimal.contains(&node.name) || node.events.iter().any(needs) {
             node.asks = node.asks.and(Counts::DECIMALS);
         }
         let asked = verdict.asks.iter().filter(|(name, _)| *name == node.name);

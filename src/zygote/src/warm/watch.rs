@@ -8,6 +8,7 @@ use super::world::{class_namespace, items};
 use crate::capi::Object;
 use crate::quiet::Layout;
 use pyo3::ffi::{self, PyObject};
+use std::collections::HashMap;
 
 /// A dictionary under observation, and what it held.
 pub struct Watch {
@@ -207,8 +208,8 @@ impl Effect {
         }
     }
 
-    /// Would it change what the import found? `planned` has dictionary, key and value of what will have been set by then.
-    pub fn is_due(&self, planned: &mut Vec<[usize; 3]>) -> bool {
+    /// Would it change what the import found? `planned` has by dictionary and key what will have been set by then.
+    pub fn is_due(&self, planned: &mut HashMap<[usize; 2], usize>) -> bool {
         if let Effect::Add { list, front, back, .. } = self {
             // What is there already is not added, or moved.
             // SAFETY: the GIL is held; live objects. Tuples and weak references, which compare without anybody's code.
@@ -216,12 +217,11 @@ impl Effect {
         }
         let Effect::Set { dictionary, key, old, new, .. } = self else { return true };
         let place = [dictionary.raw() as usize, key.raw() as usize];
-        let now = match planned.iter().rev().find(|set| set[..2] == place) {
-            Some(set) => set[2],
+        let now = match planned.insert(place, new.raw() as usize) {
+            Some(set) => set,
             // SAFETY: the GIL is held; live objects.
             None => unsafe { ffi::PyDict_GetItem(dictionary.raw(), key.raw()) as usize },
         };
-        planned.push([place[0], place[1], new.raw() as usize]);
         now == old.as_ref().map_or(0, |old| old.raw() as usize)
     }
 
@@ -300,7 +300,7 @@ fn class_share(class: &Object) -> Option<Object> {
 /// Takes back the effects of all nodes, the last first. `order` has node and number of each, in time.
 pub fn undo_all(nodes: &[Node], order: &[(usize, usize)]) {
     for &(node, event) in order.iter().rev() {
-        if let Event::Effect(effect) = &nodes[node].events.borrow()[event] {
+        if let Event::Effect(effect) = &nodes[node].events[event] {
             effect.undo();
         }
     }

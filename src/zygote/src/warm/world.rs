@@ -4,10 +4,12 @@
 //! whether it is still so: finders, hooks, classes, `sys.path`. What was added to `sys.path`
 //! is searched for names that are kept warm; what was there is looked at by `stat`.
 
+use super::finders::{self, is_placeholder};
 use super::node::{self, Content, Node, text};
 use super::record::item;
 use crate::capi::{self, Object};
 use crate::entry;
+use crate::names::{self, Name};
 use crate::quiet::Layout;
 use crate::watchers::Watchers;
 use pyo3::ffi::{self, PyObject};
@@ -101,7 +103,7 @@ pub struct World {
     pub modules: Object,
     pub cache: Object,
     /// Lists of `sys`, with their items.
-    lists: Vec<(&'static std::ffi::CStr, Object, Vec<Object>)>,
+    lists: Vec<(&'static Name, Object, Vec<Object>)>,
     /// Namespaces of importlib's classes.
     classes: Vec<(Object, Content)>,
     /// The same of the modules whose functions are called.
@@ -198,8 +200,8 @@ impl World {
             }
         }
         let mut lists = Vec::new();
-        for name in [c"meta_path", c"path_hooks"] {
-            let list = capi::sys(name)?;
+        for name in [&names::META_PATH, &names::PATH_HOOKS] {
+            let list = names::sys(name)?;
             let items = items(&list)?;
             lists.push((name, list, items));
         }
@@ -216,10 +218,10 @@ impl World {
         for (at, finder) in lists[0].2.iter().enumerate() {
             // Behind the others it is asked for what they have not.
             if at > last
-                && let Some(watched) = editable(&modules, finder, layout)
+                && let Some(watched) = finders::editable(&modules, finder, layout)
             {
                 classes.extend(watched);
-            } else if !is_known(finder) && !is_finder(finder, DISTUTILS) && !is_finder(finder, VIRTUALENV) {
+            } else if !is_known(finder) && !finders::is_known(finder) {
                 return None;
             }
         }
@@ -265,10 +267,9 @@ impl World {
         self.names = names.iter().enumerate().map(|(at, name)| (name.clone().into_bytes(), at)).collect();
         self.taken = vec![false; names.len()];
         for finder in &self.lists[0].2 {
-            let (distutils, virtualenv) = (is_finder(finder, DISTUTILS), is_finder(finder, VIRTUALENV));
+            let takes = finders::takes(finder);
             for (taken, name) in self.taken.iter_mut().zip(names) {
-                *taken |= distutils && item_attribute(finder, &format!("spec_for_{name}")).is_some()
-                    || virtualenv && ["distutils", "setuptools"].contains(&name.as_str());
+                *taken |= takes(name);
             }
         }
         // SAFETY: the GIL is held.
@@ -322,10 +323,10 @@ impl World {
     pub fn is_plain(&self, layout: &Layout) -> Answer<()> {
         // SAFETY: the GIL is held; live objects.
         unsafe {
-            if ffi::PyImport_GetModuleDict() != self.modules.raw() || !is_sys(c"modules", &self.modules) {
+            if ffi::PyImport_GetModuleDict() != self.modules.raw() || !is_sys(&names::MODULES, &self.modules) {
                 return Err("sys.modules was replaced");
             }
-            if !is_sys(c"path_importer_cache", &self.cache) {
+            if !is_sys(&names::PATH_CACHE, &self.cache) {
                 return Err("sys.path_importer_cache was replaced");
             }
             for (name, list, before) in &self.lists {
@@ -337,8 +338,8 @@ impl World {
                 }
             }
             let (implementation, tag) = &self.implementation;
-            if !is_sys(c"implementation", implementation)
-                || implementation.attribute(c"cache_tag").is_none_or(|now| now.raw() != tag.raw())
+            if !is_sys(&names::IMPLEMENTATION, implementation)
+                || names::attribute(implementation, &names::CACHE_TAG).is_none_or(|now| now.raw() != tag.raw())
             {
                 return Err("sys.implementation was changed");
             }
@@ -371,7 +372,7 @@ impl World {
         if !reach.all && reach.entries == 0 {
             return Ok(false);
         }
-        let path = capi::sys(c"path").ok_or("there is no sys.path")?;
+        let path = names::sys(&names::PATH).ok_or("there is no sys.path")?;
         let mut blocked = vec![false; self.names.len()];
         let (mut made, mut base) = (false, 0);
         // SAFETY: the GIL is held; indices below the length.
@@ -395,8 +396,9 @@ impl World {
                 if ffi::PyUnicode_GetLength(entry.raw()) == 0 {
                     return Err("sys.path has the working directory");
                 }
-                let is_new = ffi::PyDict_GetItem(self.cache.raw(), entry.raw()).is_null();
-                let ready = if is_new { self.take_spare(&entry) } else { None };
+                let cached = Object::share(ffi::PyDict_GetItem(self.cache.raw(), entry.raw()));
+                let is_new = cached.is_none();
+                let ready = cached.or_else(|| self.take_spare(&entry));
                 let is_ready = ready.is_some();
                 let finder = ready.or_else(|| Object::own(ffi::PyImport_GetImporter(entry.raw())));
                 let finder = finder.ok_or("a path hook fails")?;
@@ -467,7 +469,7 @@ impl World {
         let finder = self.spare.take()?;
         // SAFETY: the GIL is held; live objects.
         unsafe {
-            let is_done = ffi::PyObject_SetAttrString(finder.raw(), c"path".as_ptr(), entry.raw()) == 0
+            let is_done = ffi::PyObject_SetAttr(finder.raw(), names::PATH.raw(), entry.raw()) == 0
                 && ffi::PyDict_SetItem(self.cache.raw(), entry.raw(), finder.raw()) == 0;
             is_done.then_some(finder)
         }
@@ -495,20 +497,22 @@ impl World {
     fn is_plain_finder(&self, finder: &Object, entry: &Object) -> bool {
         // SAFETY: the GIL is held; a str, and lists of tuples of str and class.
         let is_equal = |name, other: &Object| {
-            finder.attribute(name).is_some_and(|value| unsafe {
+            names::attribute(finder, name).is_some_and(|value| unsafe {
                 ffi::Py_TYPE(value.raw()) == ffi::Py_TYPE(other.raw())
                     && ffi::PyObject_RichCompareBool(value.raw(), other.raw(), ffi::Py_EQ) == 1
             })
         };
         // A method that is bound anew, and not what somebody has put there.
-        let is_the_class_s = |name: &CStr| {
-            let method = finder.attribute(name);
-            let function = method.and_then(|method| method.attribute(c"__func__"));
-            function.zip(self.finder.attribute(name)).is_some_and(|(function, own)| function.raw() == own.raw())
+        let is_the_class_s = |name| {
+            let method = names::attribute(finder, name);
+            let function = method.and_then(|method| names::attribute(&method, &names::FUNC));
+            function
+                .zip(names::attribute(&self.finder, name))
+                .is_some_and(|(function, own)| function.raw() == own.raw())
         };
-        is_equal(c"_loaders", &self.loaders)
-            && is_equal(c"path", entry)
-            && [c"find_spec", c"_fill_cache", c"_get_spec"].into_iter().all(is_the_class_s)
+        is_equal(&names::LOADERS, &self.loaders)
+            && is_equal(&names::PATH, entry)
+            && [&names::FIND_SPEC, &names::FILL_CACHE, &names::GET_SPEC].into_iter().all(is_the_class_s)
     }
 
     fn block(&self, path: Vec<u8>, blocked: &mut [bool]) -> Answer<()> {
@@ -533,22 +537,22 @@ impl World {
     fn search(&self, path: &[u8], facts: Facts) -> Answer<Searched> {
         let mut names = Vec::new();
         if facts.is_some() {
-            for file in file::list(path).map_err(|_| "a directory of sys.path cannot be read")? {
+            let listed = file::each_name_in(path, |file| {
                 let dot = file.iter().position(|&b| b == b'.').unwrap_or(file.len());
                 if let Some(&number) = self.names.get(&file[..dot])
                     && (dot == file.len() || self.suffixes.iter().any(|suffix| *suffix == file[dot..]))
                 {
                     names.push(number);
                 }
-            }
+            });
+            listed.map_err(|_| "a directory of sys.path cannot be read")?;
         }
         Ok(Searched { path: path.to_vec(), facts, names })
     }
 }
 
-fn is_sys(name: &std::ffi::CStr, object: &Object) -> bool {
-    // SAFETY: a C string; the answer is borrowed and only compared.
-    unsafe { ffi::PySys_GetObject(name.as_ptr()) == object.raw() }
+fn is_sys(name: &Name, object: &Object) -> bool {
+    names::sys(name).is_some_and(|now| now.raw() == object.raw())
 }
 
 /// An attribute by its name.
@@ -571,55 +575,6 @@ pub fn has_no_warning_options() -> bool {
     capi::sys(c"warnoptions").is_some_and(|options| unsafe {
         ffi::PyList_CheckExact(options.raw()) != 0 && ffi::PyList_Size(options.raw()) == 0
     })
-}
-
-/// What setuptools adds at start-up answers for `distutils` and `pip` only, unless they are asked for by a test suite
-/// (`_distutils_hack/__init__.py`). None of them is kept warm.
-/// What setuptools puts in front of CPython's finders: it takes the names for which it has a method.
-const DISTUTILS: [&str; 2] = ["_distutils_hack", "DistutilsMetaFinder"];
-/// What virtualenv and uv put there for some versions: it takes `distutils.dist` and `setuptools.dist`.
-const VIRTUALENV: [&str; 2] = ["_virtualenv", "_Finder"];
-
-/// Is it of that class of that module?
-fn is_finder(finder: &Object, [module, name]: [&str; 2]) -> bool {
-    // SAFETY: the GIL is held; a live object.
-    let class = unsafe { Object::share(ffi::Py_TYPE(finder.raw()) as *mut PyObject) };
-    let named = |name| class.as_ref().and_then(|c| item_attribute(c, name)).and_then(|n| text(&n));
-    named("__module__").as_deref() == Some(module) && named("__qualname__").as_deref() == Some(name)
-}
-
-/// What setuptools puts on `sys.path` for projects that are installed to be edited, so that a hook of its own is asked: a name of
-/// a file that is nowhere (`setuptools/command/editable_wheel.py`, _FINDER_TEMPLATE).
-pub fn is_placeholder(path: &[u8]) -> bool {
-    path.starts_with(b"__editable__.") && path.ends_with(b".__path_hook__") && !path.contains(&b'/')
-}
-
-/// Is that the finder that goes with it? Then what decides on its answers: namespaces and tables, as they are.
-fn editable(modules: &Object, finder: &Object, layout: &Layout) -> Option<Vec<(Object, Content)>> {
-    let name = text(&item_attribute(finder, "__module__")?)?;
-    let is_one = name.starts_with("__editable___") && name.ends_with("_finder");
-    let is_named =
-        |class: &Object, name| item_attribute(class, "__qualname__").and_then(|n| text(&n)).as_deref() == Some(name);
-    (is_one && is_named(finder, "_EditableFinder")).then_some(())?;
-    let module = item(modules, &name)?;
-    let other = item_attribute(&module, "_EditableNamespaceFinder")?;
-    is_named(&other, "_EditableNamespaceFinder").then_some(())?;
-    let tables = ["MAPPING", "NAMESPACES"].map(|name| item_attribute(&module, name));
-    // SAFETY: the GIL is held; live objects.
-    unsafe {
-        (ffi::PyModule_Check(module.raw()) != 0).then_some(())?;
-        let own = Object::share(ffi::PyModule_GetDict(module.raw()));
-        let watched = [class_namespace(finder), class_namespace(&other), own].into_iter().chain(tables);
-        watched
-            .map(|dictionary| {
-                let dictionary = dictionary?;
-                (ffi::PyDict_CheckExact(dictionary.raw()) != 0).then_some(())?;
-                let content = Content::default();
-                content.take(layout, dictionary.raw(), &[]);
-                Some((dictionary, content))
-            })
-            .collect()
-    }
 }
 
 /// The namespace of a class: what its `__dict__` is a view of (`mappingproxyobject`, `Objects/descrobject.c`).
