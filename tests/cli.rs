@@ -607,7 +607,9 @@ fn why_names_the_engine() {
     refused(&|s| s.table.clear(), "image-unusable");
     let table = |paths, variables| Table { nonce: 1, paths, variables }.encode();
     refused(&|s| s.table = table(vec![(b"/", None)], vec![]), "stale");
+    assert_eq!(why("restore", "d['facts']['changed']"), "/");
     refused(&|s| s.table = table(vec![], vec![(b"HOME", None)]), "startup-environment");
+    assert_eq!(why("restore", "d['facts']['variable']"), "HOME");
     sample().put(&s);
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o604)).unwrap();
     assert_eq!(why("restore", "d['reason']"), "image-unusable");

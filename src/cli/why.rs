@@ -230,11 +230,14 @@ impl Walk<'_> {
 
     fn fresh(&mut self, table: &Table<'_>) -> Result<(), Reason> {
         let result = freshness::check(table, self.call.environ);
-        if result == Err(Reason::Stale)
-            && let Some(changed) = freshness::changed(table)
-        {
-            self.facts.push(("changed", show::text(changed)));
-        }
+        let fact = match result {
+            Err(Reason::Stale) => freshness::changed(table).map(|changed| ("changed", changed)),
+            Err(Reason::StartupEnvironment) => {
+                freshness::differing(table, self.call.environ).map(|variable| ("variable", variable))
+            }
+            _ => None,
+        };
+        self.facts.extend(fact.map(|(name, value)| (name, show::text(value))));
         result
     }
 }
@@ -317,6 +320,7 @@ fn advice(reason: Reason) -> Option<&'static str> {
         Reason::NoZygote | Reason::Stale => "run it: that starts the zygote, and the next run is warm",
         Reason::NoImage | Reason::ImageUnusable => "run it: that has an image made, and later runs are warm",
         Reason::ZygoteFailed => "`pyzy doctor` says more; `pyzy stop` lets the next run try again",
+        Reason::StartupEnvironment => "give the variable the value that the zygote has, or `pyzy stop`",
         Reason::Incomplete => "run ./install.sh again",
         Reason::NoRuntimeDirectory | Reason::UnsafeDirectory | Reason::Wrapper | Reason::PyenvUnclear => {
             "`pyzy doctor` says more"

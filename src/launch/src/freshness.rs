@@ -7,16 +7,21 @@ use pyzy_sys::{file, libc};
 
 /// Everything as the table says?
 pub fn check(table: &Table, environ: &[&[u8]]) -> Result<(), Reason> {
-    let variable = |name: &[u8]| {
-        environ.iter().find(|e| vars::name_of(e) == name && e.len() > name.len()).map(|e| &e[name.len() + 1..])
-    };
-    if table.variables.iter().any(|(name, value)| variable(name) != *value) {
+    if differing(table, environ).is_some() {
         return Err(Reason::StartupEnvironment);
     }
     match changed(table) {
         Some(_) => Err(Reason::Stale),
         None => Ok(()),
     }
+}
+
+/// The first variable that has another value than the table says, or is there or not there in spite of it.
+pub fn differing<'a>(table: &Table<'a>, environ: &[&[u8]]) -> Option<&'a [u8]> {
+    let variable = |name: &[u8]| {
+        environ.iter().find(|e| vars::name_of(e) == name && e.len() > name.len()).map(|e| &e[name.len() + 1..])
+    };
+    table.variables.iter().find(|(name, value)| variable(name) != *value).map(|(name, _)| *name)
 }
 
 /// The first path that is not as the table says. Many in a row that lie in one directory are reached by way of it: half of what a
