@@ -23,7 +23,7 @@ HARMLESS = frozenset("""
     import exec compile code.__new__ function.__new__ object.__getattr__ object.__setattr__ object.__delattr__
     builtins.id marshal.loads marshal.load marshal.dumps pickle.find_class array.__new__ glob.glob glob.glob/2
     pathlib.Path.glob pathlib.Path.rglob os.listdir os.scandir os.walk os.fwalk os.putenv os.unsetenv
-    sys._getframe sys._getframemodulename gc.get_objects gc.get_referrers gc.get_referents ctypes.dlopen
+    socket.gethostname sys._getframe sys._getframemodulename gc.get_objects gc.get_referrers gc.get_referents ctypes.dlopen
 """.split())
 
 VERBS = {

@@ -158,8 +158,9 @@ unsafe extern "C" fn audit(event: *const c_char, args: *mut PyObject, _data: *mu
 }
 
 fn noted(what: Call) {
-    // Whether a relative path matters is seen at the end, by all of them (`verdict::report`).
-    if what == Call::RelativePath {
+    // Whether a relative path matters is seen at the end, by all of them (`verdict::report`). What uname(2) says is part of
+    // the identity (`src/launch/src/facts.rs`): all of its callers were told the same.
+    if matches!(what, Call::RelativePath | Call::Host) {
         return;
     }
     let Some(_busy) = Busy::enter() else { return };

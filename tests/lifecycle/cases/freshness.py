@@ -161,6 +161,21 @@ def read_variable(w):
     w.prime(script)
 
 
+@test("fresh/startup-that-asks-for-the-host", "root", "unshare", each=True)
+def asks_host(w):
+    site = w.work + "/site"
+    put(site + "/usercustomize.py", "import os, platform, socket, sys\nsys.mark = platform.node() + ' ' + socket.gethostname() + ' ' + os.uname().nodename\n")()
+    script = w.script("mark.py", MARK)
+    w.changes = {"PYTHONPATH": site}
+    w.prime(script)
+    here = os.uname().nodename.encode()
+    w.expect(w.call(script), "warm", b" ".join([here] * 3) + b"\n")
+    other = ("unshare", "-u", "sh", "-c", 'hostname elsewhere; exec "$@"', "-")
+    w.expect(w.call(script, wrap=other), "no-zygote", b"elsewhere elsewhere elsewhere\n")
+    w.settle()
+    w.expect(w.call(script), "warm", b" ".join([here] * 3) + b"\n")
+
+
 @test("fresh/startup-that-prints", each=True)
 def prints(w):
     site = w.work + "/site"
