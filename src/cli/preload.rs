@@ -1,8 +1,8 @@
 //! `pyzy preload`: what the project at hand keeps warm.
 //!
 //! Owns showing and changing `[tool.pyzy] preload` of the nearest `pyproject.toml`, by
-//! rename, so that a reader sees the old or the new one. What the table may say is
-//! `crate::project`'s.
+//! rename, so that a reader sees the old or the new one, and under a lock, so that no change is lost to another. What the
+//! table may say is `crate::project`'s.
 
 use super::args::Change;
 use super::failure::{Failure, io};
@@ -11,10 +11,13 @@ use super::world::{self, World};
 use super::{Report, notes, show};
 use crate::project::{self, Document};
 use pyzy_launch::project as nearest;
+use rustix::fs::{FlockOperation, OFlags, flock};
 use std::ffi::OsString;
 use std::fmt;
-use std::io::Write;
+use std::fs::File;
+use std::io::{Read, Write};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 #[derive(Debug)]
@@ -22,6 +25,9 @@ pub enum Error {
     /// There is no file in this directory or above it.
     NoProject(PathBuf),
     NoDirectory,
+    /// Nothing that a run would read.
+    NoFile(PathBuf),
+    TooLarge(PathBuf),
     /// A name that is no UTF-8.
     Name(OsString),
     Word(project::Error),
@@ -33,6 +39,8 @@ impl fmt::Display for Error {
         match self {
             Error::NoProject(dir) => write!(f, "there is no pyproject.toml in '{}' or above it", dir.display()),
             Error::NoDirectory => f.write_str("the working directory is gone"),
+            Error::NoFile(path) => write!(f, "'{}' is not a regular file", path.display()),
+            Error::TooLarge(path) => write!(f, "'{}' is larger than {} KiB", path.display(), nearest::LARGEST / 1024),
             Error::Name(name) => write!(f, "'{}' is not the name of a module", show::text(name.as_bytes())),
             Error::Word(error) => error.fmt(f),
             Error::File(path, error) => write!(f, "'{}': {error}", path.display()),
@@ -45,7 +53,9 @@ impl Error {
         match self {
             Error::NoProject(_) => Some("make one, it may be empty: `touch pyproject.toml`".into()),
             Error::Name(_) | Error::Word(_) => Some("names are `stdlib`, or modules as `import` takes them".into()),
-            Error::File(..) => Some("nothing was changed; nothing of it is kept warm until it is put right".into()),
+            Error::NoFile(_) | Error::TooLarge(_) | Error::File(..) => {
+                Some("nothing was changed; nothing of it is kept warm until it is put right".into())
+            }
             Error::NoDirectory => None,
         }
     }
@@ -58,7 +68,7 @@ pub fn run(world: &World, json: bool, change: Change, names: &[OsString]) -> Res
         project::check(name).map_err(Error::Word)?;
     }
     let path = file(world)?;
-    let bytes = std::fs::read(&path).map_err(io("read", &path))?;
+    let (bytes, _lock) = read(&path, !matches!(change, Change::None))?;
     let wrong = |error| Error::File(path.clone(), error);
     let mut document = Document::parse(&bytes).map_err(wrong)?;
     let (verb, changed) = match change {
@@ -88,12 +98,39 @@ fn file(world: &World) -> Result<PathBuf, Error> {
     found.map(|path| world::path(&path)).ok_or_else(|| Error::NoProject(cwd.to_owned()))
 }
 
+/// What is in it, and with `lock` nobody else changes it until the file is dropped.
+fn read(path: &Path, lock: bool) -> Result<(Vec<u8>, File), Failure> {
+    // O_NONBLOCK: a fifo in its place must not keep us waiting.
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits() as i32;
+    loop {
+        let file = File::options().read(true).custom_flags(flags).open(path).map_err(io("read", path))?;
+        let facts = file.metadata().map_err(io("read", path))?;
+        if !facts.is_file() {
+            return Err(Error::NoFile(path.to_owned()).into());
+        }
+        if facts.len() > nearest::LARGEST as u64 {
+            return Err(Error::TooLarge(path.to_owned()).into());
+        }
+        // A file system without locks has none for anybody.
+        if lock && flock(&file, FlockOperation::LockExclusive).is_ok() {
+            let now = std::fs::metadata(path).map_err(io("read", path))?;
+            if (now.dev(), now.ino()) != (facts.dev(), facts.ino()) {
+                // Somebody has replaced it while we waited.
+                continue;
+            }
+        }
+        let mut bytes = Vec::new();
+        (&file).take(nearest::LARGEST as u64).read_to_end(&mut bytes).map_err(io("read", path))?;
+        return Ok((bytes, file));
+    }
+}
+
 /// The file behind links gets this content, and keeps its permissions.
 fn replace(path: &Path, content: &[u8]) -> Result<(), Failure> {
     let path = std::fs::canonicalize(path).map_err(io("read", path))?;
     let fresh = notes::temporary(path.parent().unwrap_or(Path::new("/")));
     let permissions = std::fs::metadata(&path).map_err(io("read", &path))?.permissions();
-    let made = std::fs::File::create_new(&fresh).and_then(|mut file| {
+    let made = File::create_new(&fresh).and_then(|mut file| {
         file.write_all(content)?;
         file.set_permissions(permissions)?;
         file.sync_all()

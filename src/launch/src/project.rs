@@ -10,8 +10,8 @@ use pyzy_sys::{libc, process};
 
 /// The name of the file.
 pub const NAME: &[u8] = b"pyproject.toml";
-/// No such file is larger.
-const LARGEST: usize = 1 << 20;
+/// No such file is larger, bytes.
+pub const LARGEST: usize = 1 << 20;
 
 /// A project file that mentions us.
 #[derive(Clone, Debug, PartialEq, Eq)]

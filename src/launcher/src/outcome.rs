@@ -7,8 +7,12 @@ use pyzy_sys::{file, libc, process, signal};
 /// Stops this process by the signal that stopped the worker, if that is stopped still; returns when it is continued.
 ///
 /// The signal waits first, blocked, and then the worker is looked at: who continues the group after that takes
-/// the waiting signal away (`kernel/signal.c`, prepare_signal), and who did before has continued the worker.
-pub fn stop(number: i32, is_still_stopped: impl FnOnce() -> bool) {
+/// the waiting signal away (`kernel/signal.c`, prepare_signal), and who did before has continued the worker. SIGSTOP cannot
+/// wait: there the worker is looked at first, and if it goes on before we stand still, its zygote continues us.
+pub fn stop(number: i32, is_still_stopped: impl Fn() -> bool) {
+    if number == libc::SIGSTOP && !is_still_stopped() {
+        return;
+    }
     let _ = signal::set_default(number);
     let _ = signal::send(process::id(), number);
     if !is_still_stopped() {

@@ -36,6 +36,9 @@ const FROM_TERMINAL: [i32; 8] = [
     libc::SIGCONT,
 ];
 
+/// Signals that stop a job until its shell continues it.
+const OF_JOBS: [i32; 3] = [libc::SIGTSTP, libc::SIGTTIN, libc::SIGTTOU];
+
 /// Lives as long as the worker and ends as it ends.
 pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
     let Ok(reader) = signal::reader(signal::EVERY) else { lost(call, &worker) };
@@ -48,6 +51,8 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
     let mut ended = None;
     // Somebody has sent us a signal.
     let mut signalled = false;
+    // The worker has been told that nobody is there to continue it.
+    let mut hung_up = false;
     loop {
         let told = witness.as_ref().map_or(-1, Witness::number);
         let end = if ended.is_none() { worker.handle.number() } else { -1 };
@@ -92,6 +97,13 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
         }
         if list[0].happened != 0 {
             match latest(&worker.socket) {
+                Some(Answer::Stopped(number))
+                    if worker.same_group
+                        && OF_JOBS.contains(&number)
+                        && !process::is_under_job_control(process::id()) =>
+                {
+                    go_on(&worker, number, &mut hung_up);
+                }
                 Some(Answer::Stopped(number)) => {
                     let witness = witness.get_or_insert_with(|| Witness::place(&worker.socket));
                     stop_with(&worker, number, &reader, witness);
@@ -137,6 +149,21 @@ fn stop_with(worker: &Worker, number: i32, reader: &Fd, witness: &mut Witness) {
             return;
         }
     }
+}
+
+/// The worker has been stopped as a job, and there is nobody to continue it. To the kernel its group is not orphaned, for its
+/// parent, the zygote, is in the session. Otherwise the key would have done nothing; who reads from the terminal, or writes to it
+/// where that is not allowed, would have had EIO. That cannot be given: it gets what stopped jobs get that are left
+/// alone (`kernel/exit.c`, kill_orphaned_pgrp), once.
+fn go_on(worker: &Worker, number: i32, hung_up: &mut bool) {
+    let handle = worker.handle.number();
+    if number != libc::SIGTSTP {
+        if core::mem::replace(hung_up, true) {
+            return;
+        }
+        let _ = signal::send_by_handle(handle, libc::SIGHUP);
+    }
+    let _ = signal::send_by_handle(handle, libc::SIGCONT);
 }
 
 /// What waited for us when we went on after a stop.

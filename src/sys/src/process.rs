@@ -219,9 +219,28 @@ pub fn session_keyring() -> i32 {
 
 /// The state letter of a process in `/proc/PID/stat` (`man 5 proc_pid_stat`): `R`, `S`, `T` …
 pub fn state(pid: i32) -> Option<u8> {
-    let stat = crate::file::read_file(alloc::format!("/proc/{pid}/stat").as_bytes(), 4096).ok()?;
+    status(pid)?.get(2).copied()
+}
+
+/// The parent of a process, from the same.
+pub fn parent_of(pid: i32) -> Option<i32> {
+    let status = status(pid)?;
+    core::str::from_utf8(status.get(4..)?.split(|&b| b == b' ').next()?).ok()?.parse().ok()
+}
+
+/// What stands there behind the number and the name, from the parenthesis on.
+fn status(pid: i32) -> Option<alloc::vec::Vec<u8>> {
+    let mut stat = crate::file::read_file(alloc::format!("/proc/{pid}/stat").as_bytes(), 4096).ok()?;
     let name_end = stat.iter().rposition(|&b| b == b')')?;
-    stat.get(name_end + 2).copied()
+    Some(stat.split_off(name_end))
+}
+
+/// Does the parent of this process keep its group from being orphaned: is it in the same session, in another group
+/// (`kernel/exit.c`, will_become_orphaned_pgrp)? What stops such a process is not for ever: its parent may continue it.
+pub fn is_under_job_control(pid: i32) -> bool {
+    let Some(parent) = parent_of(pid) else { return false };
+    let same = |of: fn(i32) -> Result<i32>| of(parent).is_ok_and(|number| Ok(number) == of(pid));
+    same(session_of) && !same(group_of)
 }
 
 /// The signal this process gets when its parent dies; 0 for none (`PR_GET_PDEATHSIG`).

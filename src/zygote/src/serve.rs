@@ -48,6 +48,8 @@ struct Connection {
     /// The worker's process group, if the caller's is another.
     group: Option<i32>,
     launcher: i32,
+    /// The worker has been seen to be stopped.
+    has_stopped: bool,
 }
 
 struct Zygote<'a> {
@@ -317,6 +319,7 @@ impl<'a> Zygote<'a> {
             if list[1].happened != 0 {
                 log.line("the session has ended");
                 self.leader = None;
+                self.release_stopped();
                 self.stop_listening();
             }
             if list[2].happened != 0 {
@@ -390,7 +393,14 @@ impl<'a> Zygote<'a> {
                 continue;
             }
             let since = process::clock(libc::CLOCK_BOOTTIME);
-            self.connections.push(Connection { socket, since, worker: None, group: None, launcher: peer.pid });
+            self.connections.push(Connection {
+                socket,
+                since,
+                worker: None,
+                group: None,
+                launcher: peer.pid,
+                has_stopped: false,
+            });
             if self.connections.len() >= CONNECTIONS {
                 return;
             }
@@ -557,10 +567,15 @@ impl<'a> Zygote<'a> {
             };
             let Some(at) = at else { continue };
             log.line(&format!("worker {pid}: {answer:?}"));
-            let connection = &self.connections[at];
+            let connection = &mut self.connections[at];
+            connection.has_stopped |= matches!(answer, Answer::Stopped(_));
             let _ = net::send(connection.socket.number(), &answer.encode(), &[]);
             match answer {
                 Answer::Ended(_) => {
+                    // What is stopped can be killed; its launcher has to say so.
+                    if connection.has_stopped && is_stopped(connection.launcher) {
+                        let _ = signal::send(connection.launcher, libc::SIGCONT);
+                    }
                     self.last_use = process::clock(libc::CLOCK_BOOTTIME);
                     self.spare_due = self.last_use;
                     self.connections.swap_remove(at);
@@ -571,6 +586,20 @@ impl<'a> Zygote<'a> {
                     let _ = signal::send(connection.launcher, libc::SIGCONT);
                 }
                 _ => {}
+            }
+        }
+    }
+
+    /// Stopped jobs that nobody can continue any more get what the kernel sends to such (`kernel/exit.c`,
+    /// kill_orphaned_pgrp). It does not to ours: a worker's parent is here, in the session.
+    fn release_stopped(&self) {
+        for connection in &self.connections {
+            let Some(worker) = connection.worker.filter(|&pid| is_stopped(pid)) else { continue };
+            if !process::is_under_job_control(connection.launcher) {
+                for pid in [worker, connection.launcher] {
+                    let _ = signal::send(pid, libc::SIGHUP);
+                    let _ = signal::send(pid, libc::SIGCONT);
+                }
             }
         }
     }

@@ -160,6 +160,76 @@ def background(w):
     child.ended()
 
 
+@test("terminal/stopped-and-continued-as-a-group", "bash", each=True)
+def stop_group(w):
+    """SIGSTOP reaches all at once, and cannot be held back; so does SIGCONT. A script that ends at once then is a job that ends."""
+    child = primed(w)
+    os.mkfifo(w.work + "/go")
+    go = os.open(w.work + "/go", os.O_RDWR)
+    script = w.script("end.py", "print('ready', flush=True)\nopen('go', 'rb', 0).read(1)\n")
+    for _ in range(12):
+        type_line(child, "python3 %s &" % script, rb"ready\r\n")
+        line = [line for line in w.routes(child) if "route" in line][-1]
+        equal(line["route"], "warm", "route")
+        worker = int(line.get("worker") or line["pid"])
+        proc.wait_blocked(worker)
+        members = [pid for pid in proc.descendants(os.getpid()) if proc.stat(pid)[2] == proc.stat(worker)[2]]
+        child.send(b"kill -STOP -$!\n")
+        until(lambda: all(proc.state(pid) == "T" for pid in members), "worker, launcher and witness to stop")
+        os.write(go, b"x")
+        child.send(b"kill -CONT -$!; wait $!; echo status $?\n")
+        equal(child.expect(rb"status (\d+)\r\n", -1).group(1), b"0", "the job's status")
+        check(proc.gone(worker), "the worker is gone")
+    os.close(go)
+    child.send(b"exit\n")
+    child.ended()
+
+
+ORPHAN = """import os, signal, sys
+signal.signal(signal.SIGHUP, lambda *_: (open('said', 'a').write('hung up'), os._exit(3)))
+print('ready', flush=True)
+while os.getppid() == int(sys.argv[1]) or not os.path.exists('go'):
+    pass
+os.kill(os.getpid(), signal.SIGTSTP)
+open('said', 'a').write('going on, ')
+try:
+    os.read(os.open('/dev/tty', os.O_RDONLY), 1)
+except OSError as e:
+    open('said', 'a').write('error')
+"""
+
+
+@test("terminal/orphaned-job", "bash", each=True)
+def orphaned_job(w):
+    """A job whose shell has gone is not stopped by a key, and not for ever by reading from the terminal."""
+    child = primed(w)
+    script = w.script("orphan.py", ORPHAN)
+    type_line(child, "bash -c 'python3 %s $$ & wait' &" % script, rb"ready\r\n")
+    line = [line for line in w.routes(child) if "route" in line][-1]
+    equal(line["route"], "warm", "route")
+    worker = int(line.get("worker") or line["pid"])
+    type_line(child, "kill -9 $!; wait $!; echo gone $?", rb"gone 137\r\n")
+    open(w.work + "/go", "w").close()
+    proc.wait_end(worker, "the script")
+    with open(w.work + "/said") as f:
+        said = f.read()
+    check(said in ("going on, error", "going on, hung up"), "what became of it", said)
+    child.send(b"exit\n")
+    child.ended()
+
+
+@test("terminal/stopped-job-of-a-shell-that-ends", "bash", each=True)
+def stopped_left(w):
+    """Nobody can continue it any more: it is hung up."""
+    child = primed(w)
+    worker = waits(w, child)
+    child.send(b"\x1a")
+    child.expect(PROMPT, -1)
+    until(lambda: proc.state(worker) == "T", "the worker's stop")
+    child.kill(signal.SIGKILL)
+    proc.wait_end(worker, "the stopped worker")
+
+
 @test("terminal/two-sessions", "bash")
 def two_sessions(w):
     """Each session has its own zygote."""
