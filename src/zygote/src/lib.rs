@@ -16,6 +16,7 @@ mod clean;
 mod codes;
 mod counts;
 mod entry;
+mod filename;
 mod floor;
 mod holes;
 mod hook;

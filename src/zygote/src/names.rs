@@ -47,6 +47,7 @@ names! {
     CACHED c"__cached__"
     CACHE_TAG c"cache_tag"
     CLOSED c"closed"
+    CO_FILENAME c"co_filename"
     FILE c"__file__"
     FILL_CACHE c"_fill_cache"
     FILTERS c"filters"

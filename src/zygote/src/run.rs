@@ -9,7 +9,7 @@ use crate::capi::{self, Object, PyCompilerFlags, Symbol};
 use crate::codes::{self, Kept};
 use crate::counts::{self, Compiled};
 use crate::names::{self, Name};
-use crate::{entry, floor, importer, path0, quiet, spare, warm};
+use crate::{entry, filename, floor, importer, path0, quiet, spare, warm};
 use libc::{FILE, c_int};
 use pyo3::ffi;
 use pyzy_sys::signal;
@@ -203,6 +203,8 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
         }
         let Some(module) = Object::share(ffi::PyImport_AddModule(c"__main__".as_ptr())) else { return (1, false) };
         let globals = ffi::PyModule_GetDict(module.raw());
+        let own = compiled.as_ref().and_then(|kept| filename::own(&kept.code, name));
+        let name = own.as_ref().unwrap_or(name);
         let mut named = false;
         if names::item(globals, &names::FILE).is_none() {
             if names::set_item(globals, &names::FILE, name.raw()).is_none()
@@ -234,7 +236,9 @@ unsafe fn run_file(file: *mut FILE, path: &CStr, name: &Object, mask: Option<sig
                 }
                 None => {
                     counts::begin();
-                    capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags)
+                    filename::one(globals, name, || {
+                        capi::PyRun_FileExFlags(file, path.as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags)
+                    })
                 }
             };
             interrupted = value.is_null() && ffi::PyErr_Occurred() == ffi::PyExc_KeyboardInterrupt;
@@ -278,7 +282,10 @@ pub fn rehearse(text: &[u8], globals: *mut ffi::PyObject) -> Option<()> {
             return None;
         }
         set_main_loader(globals, &name)?;
-        Object::own(capi::PyRun_FileExFlags(file, c"<pyzy>".as_ptr(), FILE_INPUT, globals, globals, 1, &mut flags))?;
+        let path = c"<pyzy>".as_ptr();
+        Object::own(filename::one(globals, &name, || {
+            capi::PyRun_FileExFlags(file, path, FILE_INPUT, globals, globals, 1, &mut flags)
+        }))?;
         flush_streams();
     }
     Some(())
@@ -394,9 +401,12 @@ unsafe fn set_main_loader(globals: *mut ffi::PyObject, name: &Object) -> Option<
         let modules = names::sys(&names::MODULES)?;
         let bootstrap = names::item(modules.raw(), &names::BOOTSTRAP)?;
         let class = names::attribute(&bootstrap, &names::SOURCE_LOADER)?;
-        let main = names::MAIN.raw();
-        (!main.is_null()).then_some(())?;
-        let arguments = Object::own(ffi::PyTuple_Pack(2, main, name.raw()))?;
+        // Since 3.13 by a C string, which makes a string of its own.
+        let main = match quiet::minor_version() {
+            ..13 => Object::share(names::MAIN.raw())?,
+            _ => Object::decoded(b"__main__")?,
+        };
+        let arguments = Object::own(ffi::PyTuple_Pack(2, main.raw(), name.raw()))?;
         let loader = Object::own(capi::PyObject_CallObject(class.raw(), arguments.raw()))?;
         names::set_item(globals, &names::LOADER, loader.raw())
     }

@@ -9,7 +9,7 @@ use crate::adopt::{self, Adopter};
 use crate::arguments::Arguments;
 use crate::capi::Object;
 use crate::run::{self, Script};
-use crate::{counts, holes, importer, names, path0, quiet, warm};
+use crate::{counts, filename, holes, importer, names, path0, quiet, warm};
 use pyo3::ffi;
 use pyzy_core::fresh::{self, Facts, Table};
 use pyzy_core::reason::Reason;
@@ -99,6 +99,7 @@ impl Prepared {
             importer::prepare();
             forget_listings(start);
             counts::prepare(layout.as_ref());
+            filename::prepare(layout.as_ref());
             quiet::prepare(layout);
             // After that, which knows all open files there are: these are closed without a trace.
             adopter.make_ready();

@@ -58,6 +58,7 @@ case("main/no-frame-below", "x.py", """
     traceback.print_stack()
 """)
 case("main/globals-are-main", "x.py", "import __main__\nprint(__main__.__dict__ is globals(), __import__('sys').modules['__main__'] is __main__)\n")
+case("main/one-name", "x.py", "import sys\ndef f(): pass\nclass C: pass\nl = __loader__\nnames = [__file__, l.path, f.__code__.co_filename, sys._getframe().f_code.co_filename, sys.argv[0], __name__, l.name, C.__module__, sys.path[0]]\nprint([[a is b for b in names] for a in names])\nimport pickle\nprint(len(pickle.dumps(names)))\n")
 case("main/code-object", "x.py", "import sys\nc = sys._getframe().f_code\nprint(c.co_filename, c.co_firstlineno, c.co_flags, c.co_names)\n")
 case("main/import-main-again", "x.py", "import sys\nprint(__name__)\nif __name__ == '__main__':\n    import x\n    print(x.__file__, x.__name__, x.__spec__.origin)\n")
 case("main/pickle-and-getsource", "x.py", "import inspect, pickle\nclass C:\n    pass\ndef f():\n    return 1\nprint(inspect.getsource(f), pickle.loads(pickle.dumps(C)) is C)\n")

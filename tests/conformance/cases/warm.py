@@ -26,6 +26,29 @@ case("warm/many", "x.py", "import argparse, dataclasses, decimal, random, tempfi
 case("warm/from", "x.py", "from xml.etree import ElementTree\nfrom collections import abc\nprint(ElementTree, abc)\n" + SHOW, imports={"xml.etree": True, "xml.etree.ElementTree": True})
 case("warm/submodule-first", "x.py", "import json.scanner\nprint(vars(json).keys())\n" + SHOW, imports={"json.scanner": True})
 
+# Names are as many strings as they are cold.
+NAMES = """
+import pickle, sys
+seen = []
+for key, module in list(sys.modules.items()):
+    if module.__spec__ is None:
+        continue
+    names = [key, module.__name__, module.__spec__.name, getattr(module.__loader__, 'name', None)]
+    names += [v.__module__ for v in vars(module).values() if isinstance(v, type) and v.__module__ == key]
+    names += [v.__module__ for v in vars(module).values() if type(v) is type(lambda: 0) and v.__module__ == key]
+    files = [getattr(module, '__file__', None), module.__spec__.origin, getattr(module.__loader__, 'path', None)]
+    files += [v.__code__.co_filename for v in vars(module).values() if type(v) is type(lambda: 0) and v.__module__ == key]
+    alike = lambda names: [[b is a for b in names].index(True) for a in names]
+    seen.append((key, alike(names), alike(files), len(pickle.dumps((key, names)))))
+for line in seen:
+    print(*line)
+literals = 'json', 'argparse', 'collections', 're', 'mine', 'json.decoder'
+print([n is sys.modules[n].__name__ for n in literals if n in sys.modules])
+"""
+case("warm/names/stdlib", "x.py", "import argparse, collections, json, logging, xml.etree.ElementTree\nfrom concurrent import futures\n" + NAMES, imports={"json": True, "logging": True})
+# What an import costs in memory.
+case("warm/traced-memory", "x.py", "import json, tracemalloc\ntracemalloc.start()\nimport argparse\nprint(tracemalloc.get_traced_memory()[0] > 100000, len(tracemalloc.take_snapshot().traces) > 500)\ntracemalloc.stop()\nimport csv\n", imports={"json": True, "argparse": False, "csv": True})
+
 # What a name is here.
 case("warm/beside", "x.py", "import json\nprint(json.__file__, json.mine)\n", files={"json.py": "mine = 1\n", "x.py": "import json\nprint(json.mine)\n"}, imports={"json": False})
 case("warm/package-beside", "x.py", files={"json/__init__.py": "mine = 1\n", "x.py": "import json\nprint(json.mine)\n"}, imports={"json": False})
@@ -167,6 +190,8 @@ def package(name, site, script, imports, preload="mine", run=case, **more):
 PURE = {"mine/__init__.py": "V = 1\nfrom .sub import W\n", "mine/sub.py": "import textwrap\nW = textwrap.dedent(' 2')\n", "mine/later.py": "from . import V\nX = V + 2\n"}
 package("pure", PURE, SAY, {"mine": True})
 package("with-stdlib", PURE, "import json, textwrap, mine\nprint(mine.V, json.dumps(mine.W))\n" + SHOW, {"json": True, "mine": True}, preload="stdlib, mine")
+package("names", {"mine/__init__.py": "from . import one\nfrom .sub.two import f\nimport mine.three\n", "mine/one.py": "class C: pass\n", "mine/three.py": "def g(): pass\n", "mine/sub/__init__.py": "", "mine/sub/two.py": "from ..one import C\ndef f(): pass\n"},
+        "import mine\n" + NAMES, {"mine": True})
 package("submodule", PURE, "from mine import sub\nimport mine.later as later\nprint(sub.W, later.X)\n" + SHOW, {"mine": True, "mine.later": True}, preload="mine,mine.later")
 package("submodule-not-named", PURE, "import mine.later\nprint(mine.later.X)\n" + SHOW, {"mine": True, "mine.later": False})
 package("submodule-alone", PURE, "import mine.later\nprint(mine.later.X)\n" + SHOW, {"mine.later": True}, preload="mine.later")

@@ -6,6 +6,7 @@
 use super::learn;
 use super::record::item;
 use super::registrations::tell;
+use super::row;
 use super::{ask_first, hand_over};
 use crate::capi::{self, Object};
 use crate::quiet::{self, word};
@@ -69,9 +70,13 @@ unsafe extern "C-unwind" fn find_and_load(
         if count & (usize::MAX >> 1) != 2 || !keywords.is_null() {
             return original(function, arguments, count, keywords);
         }
-        if let Some(may_be) = tell(|recorder| recorder.begin(*arguments)) {
+        let named = row::own_name(*arguments);
+        let name = named.as_ref().map_or(*arguments, Object::raw);
+        if let Some(may_be) = tell(|recorder| recorder.begin(name)) {
             let result = if may_be {
-                original(function, arguments, count, keywords)
+                // The callee may use the place before (PY_VECTORCALL_ARGUMENTS_OFFSET).
+                let arguments = [std::ptr::null_mut(), name, *arguments.add(1)];
+                original(function, arguments[1..].as_ptr(), count, keywords)
             } else {
                 ffi::PyErr_SetString(ffi::PyExc_ImportError, c"not rehearsed, or not found pure".as_ptr());
                 std::ptr::null_mut()

@@ -7,7 +7,7 @@ use super::calls;
 use super::create;
 use super::foreign;
 use super::hook::Hook;
-use super::node::{Node, Place, State};
+use super::node::{Node, Place, State, text};
 use super::record::{CALLS, Recorder, item};
 use super::registrations::{StandIns, set_recorder, tell};
 use super::rehearsal::Verdict;
@@ -21,6 +21,7 @@ use crate::capi::{self, Object};
 use crate::quiet::{self, Layout};
 use crate::trace;
 use pyo3::ffi;
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 const SOURCE: &CStr = match CStr::from_bytes_with_nul(
@@ -65,7 +66,7 @@ pub fn record(
     let stand_ins = StandIns::put()?;
     let row = Row::begin(&world.modules);
     let names = || stdlib.iter().copied().chain(verdict.warm.iter().map(String::as_str));
-    row.iter().for_each(|row| names().for_each(|name| row.name(name)));
+    row.iter().for_each(|row| row.name_parts(names()));
     let Some(mut recorder) = Recorder::new(layout, &world.paths, !verdict.warm.is_empty()) else {
         stand_ins.take_away();
         return None;
@@ -108,11 +109,12 @@ pub fn record(
     let tidied = settings::call(&globals, "tidy");
     recorder.finish();
     row.iter().for_each(Row::let_go);
-    let (nodes, places, names, owned) = (recorder.nodes, recorder.places, recorder.names, recorder.owned);
+    let (mut nodes, places, names, owned) = (recorder.nodes, recorder.places, recorder.names, recorder.owned);
     watch::undo_all(&nodes, &recorder.order);
     let tidied = tidied && settings::call(&globals, "take");
     let clean = stand_ins.take_away();
     quiet::forget(seen);
+    take_keys(&mut nodes, &world.modules);
     for node in nodes.iter().filter(|node| node.state.get() == State::Hidden) {
         // SAFETY: the GIL is held; live objects. What is not there cannot be deleted.
         unsafe {
@@ -129,6 +131,23 @@ pub fn record(
     world.set_names(&names, &found)?;
     forget_finders(world, &cache)?;
     Some(Recording { nodes, places, owned, row, globals, hook })
+}
+
+/// The keys of `sys.modules` become those of the nodes: they are the modules' own names, and not just equal.
+fn take_keys(nodes: &mut [Node], modules: &Object) {
+    // SAFETY: the GIL is held; nothing is changed while we look, and only strings are compared.
+    unsafe {
+        let (mut at, mut key, mut value) = (0, std::ptr::null_mut(), std::ptr::null_mut());
+        let mut keys = HashMap::new();
+        while ffi::PyDict_Next(modules.raw(), &mut at, &mut key, &mut value) != 0 {
+            keys.extend(Object::share(key).and_then(|key| Some((text(&key)?, key))));
+        }
+        for node in nodes.iter_mut().filter(|node| node.state.get() == State::Hidden) {
+            if let Some(key) = keys.remove(&node.name) {
+                node.key = key;
+            }
+        }
+    }
 }
 
 /// Entries of `sys.path_importer_cache` that were not there before.
@@ -152,9 +171,10 @@ fn resident() -> u64 {
 /// Imports a module, or not.
 fn import(name: &str) {
     let Ok(name) = std::ffi::CString::new(name) else { return };
-    // SAFETY: the GIL is held; a C string.
+    // SAFETY: the GIL is held; a C string. An import statement has its names interned.
     unsafe {
-        if Object::own(ffi::PyImport_ImportModule(name.as_ptr())).is_none() {
+        let name = Object::own(ffi::PyUnicode_InternFromString(name.as_ptr()));
+        if name.and_then(|name| Object::own(ffi::PyImport_Import(name.raw()))).is_none() {
             ffi::PyErr_Clear();
         }
     }

@@ -4,22 +4,42 @@
 //! C library's heap, instead of wherever CPython's small-object allocator has room. CPython frees a block by
 //! its address, and one that is not the allocator's goes to `free` (`Objects/obmalloc.c`, pymalloc_free).
 
-use super::node::Node;
+use super::node::{Node, text};
 use crate::capi::{self, Object};
+use crate::quiet::word;
 use libc::{c_int, c_void};
 use pyo3::ffi::{self, PyObject};
+use std::collections::HashSet;
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicPtr, Ordering::Relaxed};
 
 /// `PyMemAllocatorEx` (`Include/cpython/pymem.h`).
 #[repr(C)]
 #[derive(Clone, Copy)]
-struct Allocator {
+pub struct Allocator {
     context: *mut c_void,
     malloc: Option<unsafe extern "C" fn(*mut c_void, usize) -> *mut c_void>,
     calloc: usize,
     realloc: usize,
     free: usize,
+}
+
+impl Allocator {
+    /// The one that objects come from.
+    pub fn now() -> Allocator {
+        // SAFETY: a structure of pointers, any of which may be null; the GIL is held.
+        unsafe {
+            let mut now = std::mem::zeroed();
+            PyMem_GetAllocator(OBJECTS, &mut now);
+            now
+        }
+    }
+
+    /// Is it the same? `tracemalloc`, for one, puts another in its place.
+    pub fn is(&self, other: &Allocator) -> bool {
+        let malloc = |allocator: &Allocator| allocator.malloc.map_or(0, |malloc| malloc as *const () as usize);
+        self.context == other.context && malloc(self) == malloc(other)
+    }
 }
 
 /// `PYMEM_DOMAIN_OBJ`
@@ -32,7 +52,7 @@ unsafe extern "C" {
 
 /// A module, a dictionary, each with its collector's head, or a name of up to thirty characters.
 const BLOCK: usize = 72;
-/// Four for each module; others lie anywhere.
+/// Five for each module; others lie anywhere.
 const BLOCKS: usize = 8192;
 /// How many blocks one module gets: it and its namespace are among the first objects that are made.
 const EACH: usize = 24;
@@ -47,6 +67,7 @@ struct Blocks {
     usual: Allocator,
     /// How many more may be taken.
     left: usize,
+    range: std::ops::Range<usize>,
 }
 
 static BLOCKS_NOW: AtomicPtr<Blocks> = AtomicPtr::new(std::ptr::null_mut());
@@ -77,9 +98,8 @@ impl Row {
             let addresses = || free.iter().map(|&block| block as usize);
             let range = addresses().min()?..addresses().max()? + BLOCK;
             free.reverse();
-            let mut usual = std::mem::zeroed();
-            PyMem_GetAllocator(OBJECTS, &mut usual);
-            BLOCKS_NOW.store(Box::into_raw(Box::new(Blocks { free, usual, left: 0 })), Relaxed);
+            let usual = Allocator::now();
+            BLOCKS_NOW.store(Box::into_raw(Box::new(Blocks { free, usual, left: 0, range: range.clone() })), Relaxed);
             let row = Row { makers, range };
             for (namespace, name, usual) in &row.makers {
                 let make = ffi::PyMethodDefPointer { PyCFunction: make };
@@ -91,13 +111,16 @@ impl Row {
         }
     }
 
-    /// The last part of a module's name, by which its package will have it, lies there too, unless something has it already.
-    pub fn name(&self, module: &str) {
-        let last = module.rsplit('.').next().and_then(|last| std::ffi::CString::new(last).ok());
-        // SAFETY: the GIL is held; a C string. The reference is kept for good, and with it the string.
-        last.iter().for_each(|last| unsafe {
-            within(|| ffi::PyUnicode_InternFromString(last.as_ptr()));
-        });
+    /// By which their packages will have submodules, the last parts of their names, lies there too, unless something has it
+    /// already: it is interned when it is set, whoever sets it. Names of other modules are not made here, for which of
+    /// them are interned can be seen.
+    pub fn name_parts<'a>(&self, names: impl Iterator<Item = &'a str> + Clone) {
+        let others: HashSet<&str> = names.clone().filter(|name| !name.contains('.')).collect();
+        let parts = names.filter_map(|name| Some(name.rsplit_once('.')?.1)).filter(|part| !others.contains(part));
+        for part in parts.filter_map(|part| std::ffi::CString::new(part).ok()) {
+            // SAFETY: the GIL is held; a C string. The reference is kept for good, and with it the string.
+            unsafe { within(|| ffi::PyUnicode_InternFromString(part.as_ptr())) };
+        }
     }
 
     /// All is imported.
@@ -108,8 +131,7 @@ impl Row {
         }
     }
 
-    /// Has a hidden module's objects begin and end in the row, for the ends are linked to others at the hand-over; and its
-    /// name is there too.
+    /// Has a hidden module's objects begin and end in the row, for the ends are linked to others at the hand-over.
     pub fn lead(&self, node: &mut Node) {
         let module = node.module.borrow().as_ref().map(|module| module.raw() as usize);
         let ends = (node.namespace as usize, module.unwrap_or(0));
@@ -117,17 +139,38 @@ impl Row {
             // SAFETY: the GIL is held, and the collector at rest.
             unsafe { node.ring.borrow_mut().turn(ends.0, ends.1) };
         }
-        let name = std::ffi::CString::new(node.name.as_str()).unwrap_or_default();
-        // SAFETY: the GIL is held; a C string. The hash is kept in the string.
-        unsafe {
-            let copy = within(|| Object::own(ffi::PyUnicode_FromString(name.as_ptr())));
-            if let Some(copy) = copy
-                && ffi::PyObject_RichCompareBool(copy.raw(), node.key.raw(), ffi::Py_EQ) == 1
-                && ffi::PyObject_Hash(copy.raw()) != -1
-            {
-                node.key = copy;
-            }
+    }
+}
+
+/// A name that was made for one import (`PyImport_ImportModuleLevelObject` does for relative ones) becomes one in the row: the
+/// module's own, and its key. Interned ones stay what they are, for others have them.
+pub fn own_name(name: *mut PyObject) -> Option<Object> {
+    let blocks = BLOCKS_NOW.load(Relaxed);
+    if blocks.is_null() {
+        return None;
+    }
+    // SAFETY: the GIL is held; stored by `begin`; a live object.
+    unsafe {
+        if ffi::PyUnicode_CheckExact(name) == 0 || is_interned(name)? || (*blocks).range.contains(&(name as usize)) {
+            return None;
         }
+        let text = std::ffi::CString::new(text(&Object::share(name)?)?).ok()?;
+        let copy = within(|| Object::own(ffi::PyUnicode_FromString(text.as_ptr())))?;
+        (ffi::PyObject_Hash(copy.raw()) != -1).then_some(copy)
+    }
+}
+
+/// Is it interned? `None` where this interpreter does not say so in the lowest bits behind length and hash (`PyASCIIObject`,
+/// `Include/cpython/unicodeobject.h`).
+unsafe fn is_interned(name: *mut PyObject) -> Option<bool> {
+    const STATE: usize = 32;
+    // SAFETY: the GIL is held; live strings.
+    unsafe {
+        let says = |string: *mut PyObject| word(string as usize, STATE) & 3 != 0;
+        let (one, other) = (c"a name of pyzy's", c"another name of pyzy's");
+        let interned = Object::own(ffi::PyUnicode_InternFromString(one.as_ptr()))?;
+        let not = Object::own(ffi::PyUnicode_FromString(other.as_ptr()))?;
+        (says(interned.raw()) && !says(not.raw())).then(|| says(name))
     }
 }
 

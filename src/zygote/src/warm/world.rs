@@ -7,6 +7,7 @@
 use super::finders::{self, is_placeholder};
 use super::node::{self, Content, Node, text};
 use super::record::item;
+use super::row::Allocator;
 use crate::capi::{self, Object};
 use crate::entry;
 use crate::names::{self, Name};
@@ -115,6 +116,7 @@ pub struct World {
     /// File names that a finder takes for a module, after its name.
     suffixes: Vec<Vec<u8>>,
     watchers: Watchers,
+    allocator: Allocator,
     locks: Object,
     /// `sys.implementation`, and what it says of names of bytecode.
     implementation: (Object, Object),
@@ -249,6 +251,7 @@ impl World {
             suffixes: suffixes(&loaders)?,
             loaders,
             watchers: Watchers::find()?,
+            allocator: Allocator::now(),
             implementation: (implementation, tag),
             locks: inner.attribute(c"_module_locks")?,
             names: HashMap::new(),
@@ -350,6 +353,9 @@ impl World {
             }
             if !self.watchers.are_none() {
                 return Err("a function or a tool is told of what is run");
+            }
+            if !Allocator::now().is(&self.allocator) {
+                return Err("memory is traced, or comes from elsewhere");
             }
         }
         Ok(())
