@@ -170,16 +170,13 @@ fn start(words: &Words) -> Result<Never, Failure> {
         place: &place,
         log,
         replace: words.replace,
+        asked: words.foreground,
         image: words.image || words.foreground && warm.engines.restore,
         library: std::cell::Cell::new(None),
     };
     let result = starter.start();
     if let Err(Failure::Impossible(text)) = &result {
-        let keys = [Some(&forked.key), starter.image.then_some(&warm.image)];
-        for key in keys.into_iter().flatten() {
-            let failed = place.file(key, "failed");
-            let _ = std::fs::write(std::ffi::OsStr::from_bytes(&failed), format!("{text}\n"));
-        }
+        starter.note(text);
         let _ = file::unlink(&place.file(&forked.key, "fresh"));
     }
     if words.foreground
@@ -261,6 +258,8 @@ struct Starter<'a> {
     place: &'a Place,
     log: i32,
     replace: bool,
+    /// Somebody wants it tried, whatever became of others.
+    asked: bool,
     image: bool,
     /// Open from the making of a command until its exec.
     library: std::cell::Cell<Option<Fd>>,
@@ -276,14 +275,29 @@ impl Starter<'_> {
         if !self.replace && is_there {
             return Err(Failure::Unneeded);
         }
+        // While we waited for the lock another may have found out that it cannot be done.
+        if !self.asked && !self.replace && is_recent(&self.place.file(key, "failed")) {
+            return Err(Failure::Unneeded);
+        }
         sweep(&self.place.runtime);
         if take_marks(&lock) {
-            return Err(Failure::Impossible("the zygote ended while it was being prepared, twice".into()));
+            const TWICE: &str = "the zygote ended while it was being prepared, twice";
+            self.note(TWICE);
+            return Err(Failure::Impossible(TWICE.into()));
         }
         let report = self.probe()?;
         let table = self.table(&report)?;
         let _ = file::unlink(&self.place.file(key, "failed"));
         self.become_zygote(&report, &table, lock, image_lock)
+    }
+
+    /// Notes a failure, for launchers and `pyzy doctor`.
+    fn note(&self, text: &str) {
+        let keys = [Some(&self.forked.key), self.image.then_some(&self.warm.image)];
+        for key in keys.into_iter().flatten() {
+            let failed = self.place.file(key, "failed");
+            let _ = std::fs::write(std::ffi::OsStr::from_bytes(&failed), format!("{text}\n"));
+        }
     }
 
     /// Only one makes a thing at a time. Launchers look at the lock for a moment; that is no reason to give up.
@@ -585,6 +599,12 @@ fn sweep(runtime: &[u8]) {
 fn mark(lock: &Fd) {
     let before = file::fstat(lock.number()).map_or(0, |stat| stat.size) as usize;
     let _ = file::write(lock.number(), &MARK.repeat(before / MARK.len() + 1));
+}
+
+/// Has that been noted not long ago?
+fn is_recent(note: &[u8]) -> bool {
+    let age = |stat: file::Stat| process::clock(libc::CLOCK_REALTIME) - stat.mtime;
+    file::lstat(note).is_ok_and(|stat| (0..MARKED).contains(&age(stat)))
 }
 
 /// Have the last ones ended while they were being prepared, not long ago? It is said once. A single one may have been ended by anybody.
