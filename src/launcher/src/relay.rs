@@ -98,9 +98,7 @@ pub fn until_end(call: &Invocation, place: &Place, worker: Worker) -> ! {
         if list[0].happened != 0 {
             match latest(&worker.socket) {
                 Some(Answer::Stopped(number))
-                    if worker.same_group
-                        && OF_JOBS.contains(&number)
-                        && !process::is_under_job_control(process::id()) =>
+                    if worker.same_group && OF_JOBS.contains(&number) && process::is_orphaned(group, worker.zygote) =>
                 {
                     go_on(&worker, number, &mut hung_up);
                 }
@@ -232,11 +230,8 @@ fn is_from_terminal(worker: &Worker, arrived: &Arrived) -> bool {
 
 /// Sends a signal to the members of a group but for one of them.
 fn spread(group: i32, but: i32, number: i32) {
-    for name in file::list(b"/proc").unwrap_or_default() {
-        let Some(pid) = core::str::from_utf8(&name).ok().and_then(|n| n.parse().ok()) else { continue };
-        if pid != but && process::group_of(pid) == Ok(group) {
-            let _ = signal::send(pid, number);
-        }
+    for pid in process::members_of(group).filter(|&pid| pid != but) {
+        let _ = signal::send(pid, number);
     }
 }
 

@@ -235,12 +235,26 @@ fn status(pid: i32) -> Option<alloc::vec::Vec<u8>> {
     Some(stat.split_off(name_end))
 }
 
-/// Does the parent of this process keep its group from being orphaned: is it in the same session, in another group
-/// (`kernel/exit.c`, will_become_orphaned_pgrp)? What stops such a process is not for ever: its parent may continue it.
-pub fn is_under_job_control(pid: i32) -> bool {
-    let Some(parent) = parent_of(pid) else { return false };
-    let same = |of: fn(i32) -> Result<i32>| of(parent).is_ok_and(|number| Ok(number) == of(pid));
-    same(session_of) && !same(group_of)
+/// The members of a process group that `/proc` shows.
+pub fn members_of(group: i32) -> impl Iterator<Item = i32> {
+    let names = crate::file::list(b"/proc").unwrap_or_default().into_iter();
+    let numbers = names.filter_map(|name| core::str::from_utf8(&name).ok()?.parse::<i32>().ok());
+    numbers.filter(move |&pid| group_of(pid) == Ok(group))
+}
+
+/// Is a group orphaned: has no member a parent in the same session and in another group (`kernel/exit.c`,
+/// will_become_orphaned_pgrp)? Nobody is there to continue it then. `keeper` is a parent that does not count.
+pub fn is_orphaned(group: i32, keeper: i32) -> bool {
+    let is_kept = |pid: i32| {
+        let parent = parent_of(pid).filter(|&parent| parent != keeper);
+        parent.is_some_and(|parent| {
+            let same_session = session_of(parent).is_ok_and(|session| session_of(pid) == Ok(session));
+            same_session && group_of(parent).is_ok_and(|other| other != group)
+        })
+    };
+    // Of a group that is not to be seen nothing is known.
+    let mut members = members_of(group).peekable();
+    members.peek().is_some() && !members.any(is_kept)
 }
 
 /// The signal this process gets when its parent dies; 0 for none (`PR_GET_PDEATHSIG`).

@@ -595,7 +595,8 @@ impl<'a> Zygote<'a> {
     fn release_stopped(&self) {
         for connection in &self.connections {
             let Some(worker) = connection.worker.filter(|&pid| is_stopped(pid)) else { continue };
-            if !process::is_under_job_control(connection.launcher) {
+            let group = process::group_of(connection.launcher);
+            if group.is_ok_and(|group| process::is_orphaned(group, process::id())) {
                 for pid in [worker, connection.launcher] {
                     let _ = signal::send(pid, libc::SIGHUP);
                     let _ = signal::send(pid, libc::SIGCONT);

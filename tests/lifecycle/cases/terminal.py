@@ -185,6 +185,35 @@ def stop_group(w):
     child.ended()
 
 
+@test("terminal/stopped-within-a-script", "bash", each=True)
+def stop_within(w):
+    """The job is a shell's that runs python3: what keeps its group from being orphaned is that shell, not python3."""
+    child = primed(w)
+    script = w.script("wait.py", WAIT)
+    type_line(child, "bash -c 'python3 %s; echo after $?'" % script, rb"ready\r\n")
+    line = [line for line in w.routes(child) if "route" in line][-1]
+    equal(line["route"], "warm", "route")
+    worker = int(line.get("worker") or line["pid"])
+    proc.wait_blocked(worker)
+    for _ in range(3):
+        child.send(b"\x1a")
+        child.expect(rb"Stopped", -1)
+        child.expect(PROMPT, -1)
+        until(lambda: proc.state(worker) == "T", "the worker's stop")
+        type_line(child, "bg", rb"&")
+        # It reads from the terminal, in the background.
+        child.expect(PROMPT, -1)
+        until(lambda: proc.state(worker) == "T", "the worker's stop for reading")
+        type_line(child, "fg", rb"bash -c")
+        until(lambda: proc.state(worker) == "S", "the worker to wait again")
+    child.send(b"hello\n")
+    child.expect(rb"got hello\r\n", -1)
+    child.expect(rb"after 0\r\n", -1)
+    child.expect(PROMPT, -1)
+    child.send(b"exit\n")
+    equal(child.ended(), "exit 0", "the shell")
+
+
 ORPHAN = """import os, signal, sys
 signal.signal(signal.SIGHUP, lambda *_: (open('said', 'a').write('hung up'), os._exit(3)))
 print('ready', flush=True)
