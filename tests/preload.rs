@@ -48,6 +48,12 @@ fn what_no_run_would_read_is_refused() {
     let path = s.path("pyproject.toml");
     s.put("pyproject.toml", "#".repeat((1 << 20) + 1), 0o644);
     refused("is larger than 1024 KiB");
+    // One that a new name would make too large stays as it is.
+    let full = "#".repeat((1 << 20) - 4);
+    s.put("pyproject.toml", &full, 0o644);
+    assert_eq!(s.run(&["preload", "list"]).good(), "");
+    assert!(s.run(&["preload", "add", "json"]).bad(1).contains("is larger than 1024 KiB"));
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), full);
     std::fs::remove_file(&path).unwrap();
     // A fifo that nobody writes to must not keep it waiting.
     let made = std::process::Command::new("mkfifo").arg(&path).status().unwrap();

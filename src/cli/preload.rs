@@ -79,7 +79,11 @@ pub fn run(world: &World, json: bool, change: Change, names: &[OsString]) -> Res
     if changed.is_empty() {
         return Ok(Report::good(format!("'{}' is as it was\n", path.display())));
     }
-    replace(&path, document.text().as_bytes())?;
+    let text = document.text();
+    if text.len() > nearest::LARGEST {
+        return Err(Error::TooLarge(path).into());
+    }
+    replace(&path, text.as_bytes())?;
     Ok(Report::good(format!("{verb} {} in '{}'\n", changed.join(", "), path.display())))
 }
 
@@ -119,8 +123,12 @@ fn read(path: &Path, lock: bool) -> Result<(Vec<u8>, File), Failure> {
                 continue;
             }
         }
+        // It may have grown since.
         let mut bytes = Vec::new();
-        (&file).take(nearest::LARGEST as u64).read_to_end(&mut bytes).map_err(io("read", path))?;
+        (&file).take(nearest::LARGEST as u64 + 1).read_to_end(&mut bytes).map_err(io("read", path))?;
+        if bytes.len() > nearest::LARGEST {
+            return Err(Error::TooLarge(path.to_owned()).into());
+        }
         return Ok((bytes, file));
     }
 }
