@@ -497,17 +497,34 @@ def counts(w):
     others = len(made) - looks - ways - regions
     check(others <= 155, "other system calls of a run", others)
     check(regions <= 60, "mappings of a run", regions)
+    check(min(faults(w, w.ok)) <= 320, "page faults of a run", faults(w, w.ok))
+
+
+def faults(w, script, wanted="route=warm engine=restore"):
+    """Page faults of each of five restored runs."""
     null = os.open(os.devnull, os.O_RDWR)
-    faults = []
+    found = []
     for _ in range(5):
         env = w.env()
-        pid = os.posix_spawn(w.shims + "/python3", ["python3", w.ok], env, file_actions=[(os.POSIX_SPAWN_DUP2, null, n) for n in range(3)])
+        pid = os.posix_spawn(w.shims + "/python3", ["python3", script], env, file_actions=[(os.POSIX_SPAWN_DUP2, null, n) for n in range(3)])
         _, status, usage = os.wait4(pid, 0)
         equal(status, 0, "status")
-        check("route=warm engine=restore" in open(env["PYZY_LOG"]).read(), "a restored run")
-        faults.append(usage.ru_minflt + usage.ru_majflt)
+        said = open(env["PYZY_LOG"]).read()
+        check("route=warm engine=restore" in said and wanted in said, "a restored run", said)
+        found.append(usage.ru_minflt + usage.ru_majflt)
     os.close(null)
-    check(min(faults) <= 320, "page faults of a run", faults)
+    return found
+
+
+@test("image/counts-of-a-hand-over", each=True)
+def counts_of_hand_over(w):
+    """How many pages imports touch that are handed over, beside those of a run that imports nothing."""
+    w.changes["PYZY_PRELOAD"] = "stdlib"
+    script = w.script("many.py", "import argparse, base64, csv, dataclasses, datetime, decimal, hashlib, json, pathlib, random, statistics, tempfile, textwrap\n")
+    restored(w)
+    nothing, many = min(faults(w, w.ok)), min(faults(w, script, "import=textwrap warm="))
+    # Since 3.12 most names and constants are not counted.
+    check(many - nothing <= (220 if w.interpreter.version >= (3, 12) else 310), "page faults of imports", nothing, many)
 
 
 @test("image/evicted", "strace", each=True)
